@@ -1,0 +1,1 @@
+"""Semi-supervised segmentation of hip bones in CT via embedding matching."""
