@@ -1,0 +1,41 @@
+"""Losses and the ramp-up that all methods share. Logits are (B, K, D, H, W), labels (B, D, H, W) with values 0..K-1."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def ramp_up(progress: float) -> float:
+    """Return exp(-5 (1 - T/T_N)^2), from .0067 to 1; progress is T/T_N in [0, 1] (Laine 2017)."""
+    return math.exp(-5 * (1 - min(progress, 1.0)) ** 2)
+
+
+def soft_dice(probability: torch.Tensor, label: torch.Tensor, epsilon: float = 1e-5) -> torch.Tensor:
+    """Return 1 - soft Dice of the foreground, summed over the whole batch; both (B, D, H, W)."""
+    truth = label.to(probability.dtype)
+    overlap = (probability * truth).sum()
+    return 1 - (2 * overlap + epsilon) / (probability.sum() + truth.sum() + epsilon)
+
+
+def supervised_loss(logits: torch.Tensor, label: torch.Tensor, epsilon: float = 1e-5) -> torch.Tensor:
+    """Return cross-entropy (nats) + soft Dice, 1:1."""
+    logits = logits.float()
+    return F.cross_entropy(logits, label.long()) + soft_dice(logits.softmax(1)[:, 1], label, epsilon)
+
+
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean of values where mask holds, over the whole batch; 0 (not NaN) where it holds nowhere."""
+    mask = mask.to(values.dtype)
+    return (values * mask).sum() / mask.sum().clamp(min=1)
+
+
+def masked_cross_entropy(logits: torch.Tensor, label: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy (nats) over the voxels of mask (B, D, H, W); 0 where the mask is empty."""
+    return masked_mean(F.cross_entropy(logits.float(), label.long(), reduction="none"), mask)
+
+
+def masked_mse(probability: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the mean squared difference of two softmax maps (B, K, D, H, W), over classes and the voxels of mask."""
+    squared = (probability - target).square().mean(1)
+    return squared.mean() if mask is None else masked_mean(squared, mask)

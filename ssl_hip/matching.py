@@ -1,0 +1,107 @@
+"""Embedding matching: near-surface references of labelled patches tell what an uncertain voxel is (Section 2.3)."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+
+class Match(NamedTuple):
+    """How much voxels of unlabelled patches resemble the two classes of references."""
+
+    object_similarity: torch.Tensor  # (B, D, H, W) K+
+    background_similarity: torch.Tensor  # (B, D, H, W) K-
+    valid: torch.Tensor  # (B, 1, 1, 1) float; 0 where there were no references of one class
+
+
+def near_surface(label: torch.Tensor, distance: torch.Tensor, band_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return masks (B, D, H, W) of object and background voxels within band_mm of the true surface.
+
+    distance: signed, mm; NaN (no surface in the patch) gives no reference.
+    """
+    near = distance.abs() <= band_mm
+    return near & (label == 1), near & (label == 0)
+
+
+def sample_references(embeddings, mask, k: int, runs: int, generator: torch.Generator):
+    """Draw k references for each of l = runs from the masked voxels of all patches: (l, k, C) and their number.
+
+    embeddings (B, C, D, H, W), mask (B, D, H, W). Without replacement; where fewer than k voxels exist they repeat.
+    Shapes do not depend on the mask, so that nothing waits for the device.
+    """
+    flat = mask.flatten()
+    count = flat.sum()
+    keys = torch.rand(runs, len(flat), generator=generator, device=flat.device).masked_fill(~flat, -1.0)
+    chosen = keys.topk(k, dim=1).indices  # the k largest random keys: a draw without replacement
+    chosen = chosen[:, torch.arange(k, device=flat.device) % count.clamp(1, k)]
+    return embeddings.movedim(1, -1).flatten(0, -2)[chosen].float(), count
+
+
+def similarity(embeddings, references, kernel: str = "cosine", reduce: str = "mean") -> torch.Tensor:
+    """Return the similarity (B, D, H, W) of embeddings (B, C, D, H, W) to references (l, k, C).
+
+    kernel: cosine, or euclidean 1 / (1 + d). reduce over k: mean or max; then the mean over l.
+    """
+    if (kernel, reduce) == ("cosine", "mean"):
+        return collapsed_cosine(embeddings, references)
+    queries = embeddings.movedim(1, -1)  # (B, D, H, W, C)
+    runs = [reduce_over_k(pairwise(queries, run, kernel), reduce) for run in references]  # one run at a time: less memory
+    return torch.stack(runs).mean(0)
+
+
+def collapsed_cosine(embeddings: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+    """Mean of the cosines to all references = one dot product with the mean of the normalised references."""
+    direction = F.normalize(references, dim=-1).mean((0, 1))
+    dot = torch.einsum("bcdhw,c->bdhw", embeddings, direction)
+    return dot / embeddings.norm(dim=1).clamp(min=1e-12)
+
+
+def pairwise(queries: torch.Tensor, references: torch.Tensor, kernel: str) -> torch.Tensor:
+    """Return the kernel (..., k) between queries (..., C) and references (k, C)."""
+    if kernel == "cosine":
+        return F.normalize(queries, dim=-1) @ F.normalize(references, dim=-1).T
+    return 1 / (1 + torch.cdist(queries.flatten(0, -2), references).view(*queries.shape[:-1], -1))
+
+
+def reduce_over_k(values: torch.Tensor, reduce: str) -> torch.Tensor:
+    """Mean or max over the last axis."""
+    return values.mean(-1) if reduce == "mean" else values.amax(-1)
+
+
+def match(queries, embeddings, object_mask, background_mask, settings, generator) -> Match:
+    """Compare queries (B, C, D, H, W) with references drawn from embeddings (B', C, D, H, W) of labelled patches.
+
+    settings: references (k), runs (l), kernel, reduce, center. Gradients reach the queries only.
+    """
+    k, runs = settings.references, settings.runs
+    inside, n_inside = sample_references(embeddings.detach(), object_mask, k, runs, generator)
+    outside, n_outside = sample_references(embeddings.detach(), background_mask, k, runs, generator)
+    queries = queries.float()
+    if settings.center:
+        common = (inside.mean((0, 1)) + outside.mean((0, 1))) / 2  # (C,), one vector an iteration
+        inside, outside = inside - common, outside - common
+        queries = queries - common[:, None, None, None]
+    valid = ((n_inside > 0) & (n_outside > 0)).float().expand(len(queries))[:, None, None, None]
+    kernel = settings.kernel, settings.reduce
+    return Match(similarity(queries, inside, *kernel), similarity(queries, outside, *kernel), valid)
+
+
+def match_pairs(queries, embeddings, object_mask, background_mask, settings, generator) -> Match:
+    """As match, but patch b of the queries is compared with references of labelled patch b only."""
+    parts = [
+        match(queries[b : b + 1], embeddings[b : b + 1], object_mask[b : b + 1], background_mask[b : b + 1], settings, generator)
+        for b in range(len(queries))
+    ]
+    return Match(*(torch.cat(field) for field in zip(*parts, strict=True)))
+
+
+def nearest_label(match: Match) -> torch.Tensor:
+    """Return 1 where the object's references are nearer, else 0 (ties are background); (B, D, H, W), no gradient."""
+    return (match.object_similarity > match.background_similarity).long().detach()
+
+
+def embedding_entropy(match: Match, temperature: float = 1.0) -> torch.Tensor:
+    """Return the entropy (B, D, H, W), nats, of softmax([K-, K+] / temperature): small where the classes differ (Eq. 4)."""
+    logits = torch.stack([match.background_similarity, match.object_similarity], 1) / temperature
+    log_probability = logits.log_softmax(1)
+    return -(log_probability.exp() * log_probability).sum(1)

@@ -1,0 +1,26 @@
+"""MT: the student's probabilities follow the teacher's on unlabelled patches (Tarvainen 2017)."""
+
+import torch
+
+from ssl_hip.losses import masked_mse, ramp_up, supervised_loss
+
+
+class Method:
+    """L = L_S + w MSE(softmax student, softmax teacher)."""
+
+    uses_unlabelled = True
+
+    def __init__(self, networks, settings, generator):
+        self.networks, self.settings = networks, settings
+
+    def loss(self, batch, progress: float):
+        """Return the loss and what is logged; progress is T/T_N."""
+        logits, _ = self.networks.student_forward(batch)
+        n = len(batch.image)
+        with torch.no_grad(), self.networks.autocast():
+            target, _ = self.networks.teacher(self.networks.teacher_noise(batch.unlabelled))
+        supervised = supervised_loss(logits[:n], batch.label)
+        consistency = masked_mse(logits[n:].float().softmax(1), target.float().softmax(1))
+        weight = self.settings.weight * ramp_up(progress)
+        log = {"loss_supervised": supervised.detach(), "loss_consistency": consistency.detach()}
+        return supervised + weight * consistency, log

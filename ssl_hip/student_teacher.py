@@ -1,0 +1,77 @@
+"""A student, its exponential-moving-average teacher, and how both see a batch."""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass
+class Batch:
+    """One iteration's patches on the device."""
+
+    image: torch.Tensor  # (B, 1, D, H, W) labelled, normalised intensity
+    label: torch.Tensor  # (B, D, H, W) 0 or 1
+    distance: torch.Tensor  # (B, D, H, W) mm, signed, negative inside; NaN without surface
+    unlabelled: torch.Tensor | None = None  # (B, 1, D, H, W)
+    truth: torch.Tensor | None = None  # (B, D, H, W) of the unlabelled patches: 0, 1 or 255 (unknown); for the log only
+
+
+class StudentTeacher:
+    """Two networks of one shape: the student learns, the teacher is the average of its past (Tarvainen 2017)."""
+
+    def __init__(self, student, settings, seed: int, device: torch.device):
+        """settings: `optimization` of params.yaml."""
+        self.student = student.to(device, memory_format=torch.channels_last_3d)
+        self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
+        self.settings, self.device = settings, device
+        self.noise = torch.Generator(device).manual_seed(seed)
+        self.student.masks.seed(seed + 1)
+        self.teacher.masks.seed(seed + 2)
+
+    def autocast(self):
+        """Run networks in bfloat16 where the parameter `precision` says so."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+
+    def add_noise(self, image: torch.Tensor, deviation: float) -> torch.Tensor:
+        """Return the image plus Gaussian noise of this standard deviation."""
+        if deviation == 0:
+            return image
+        noise = torch.randn(image.shape, generator=self.noise, device=image.device)
+        return (image + deviation * noise).contiguous(memory_format=torch.channels_last_3d)
+
+    def student_forward(self, batch: Batch):
+        """Return the student's (logits, embeddings) on the noisy labelled and, after them, unlabelled patches.
+
+        Labelled and unlabelled form one batch for norm layers, unless `bn_batches` is separate.
+        """
+        parts = [batch.image] if batch.unlabelled is None else [batch.image, batch.unlabelled]
+        if self.settings.bn_batches == "joint":
+            parts = [torch.cat(parts)]
+        with self.autocast():
+            outputs = [self.student(self.add_noise(part, self.settings.student_noise)) for part in parts]
+        return tuple(torch.cat(values) for values in zip(*outputs, strict=True))
+
+    def teacher_noise(self, image: torch.Tensor) -> torch.Tensor:
+        """Return a noisy copy for a teacher's pass."""
+        return self.add_noise(image, self.settings.teacher_noise)
+
+    @torch.no_grad()
+    def update_teacher(self, iteration: int) -> None:
+        """Move the teacher towards the student: parameters and float buffers; other buffers are copied."""
+        decay = self.settings.ema_decay
+        if self.settings.ema_warmup:
+            decay = min(decay, 1 - 1 / (iteration + 1))
+        pairs = zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True)
+        floats = [(t, s) for t, s in pairs if t.is_floating_point()]
+        torch._foreach_lerp_([t for t, _ in floats], [s for _, s in floats], 1 - decay)
+        for (_, t), (_, s) in zip(self.teacher.named_buffers(), self.student.named_buffers(), strict=True):
+            if not t.is_floating_point():
+                t.copy_(s)
+
+
+def threshold(bounds: list[float], weight: float) -> float:
+    """Return lambda_T in nats: from bounds[0] ln 2 to bounds[1] ln 2 as the ramp-up weight goes from 0 to 1."""
+    low, high = bounds
+    return (low + (high - low) * weight) * math.log(2)

@@ -1,0 +1,51 @@
+"""Monte-Carlo dropout: predictions of a network whose dropout stays on, and how far they can be trusted (Gal 2016)."""
+
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ssl_hip.dropout import Dropout
+
+
+class Prediction(NamedTuple):
+    """What M stochastic passes say."""
+
+    probability: torch.Tensor  # (B, K, D, H, W) mean softmax
+    mean_entropy: torch.Tensor  # (B, D, H, W) mean over the passes of the entropy, nats (Eq. 2)
+
+
+@contextmanager
+def dropout_on(network: nn.Module):
+    """Switch on the dropout of a network in eval mode, and nothing else: its norm statistics stay untouched."""
+    layers = [module for module in network.modules() if isinstance(module, Dropout)]
+    before = [layer.training for layer in layers]
+    for layer in layers:
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer, mode in zip(layers, before, strict=True):
+            layer.train(mode)
+
+
+def entropy(log_probability: torch.Tensor) -> torch.Tensor:
+    """Return the entropy in nats over axis 1 of a log-softmax."""
+    return -(log_probability.exp() * log_probability).sum(1)
+
+
+@torch.no_grad()
+def mc_dropout(network: nn.Module, image: torch.Tensor, passes: int, noise=None) -> Prediction:
+    """Run `passes` stochastic passes over images (B, 1, D, H, W); entropies in float32 from log_softmax.
+
+    noise: a function that returns a noisy copy of the image, called once a pass; None for no noise.
+    """
+    probability, total_entropy = 0.0, 0.0
+    with dropout_on(network):
+        for _ in range(passes):
+            logits, _ = network(image if noise is None else noise(image))
+            log_probability = logits.float().log_softmax(1)
+            probability = probability + log_probability.exp()
+            total_entropy = total_entropy + entropy(log_probability)
+    return Prediction(probability / passes, total_entropy / passes)

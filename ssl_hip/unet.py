@@ -1,0 +1,69 @@
+"""3D U-Net that returns logits and the embeddings they are computed from (Cicek 2016, Section 2)."""
+
+import torch
+from torch import nn
+
+from ssl_hip.dropout import Dropout, MaskPool
+from ssl_hip.group_norm import GroupNorm
+
+
+class UNet3d(nn.Module):
+    """Encoder-decoder with skips: at level i two convolutions of width*2^i and width*2^(i+1) filters.
+
+    width=16, levels=4 is the paper's network: half of the 3D U-Net's filters, 32 embedding channels.
+    """
+
+    def __init__(self, in_channels=1, classes=2, width=16, levels=4, norm="batch", dropout=0.15, seed=0):
+        super().__init__()
+        self.masks = MaskPool()
+        deep = [width * 2 ** (i + 1) for i in range(levels)]  # channels that leave each level
+        inputs = [in_channels, *deep[:-1]]
+
+        def block(a, b, c):
+            return nn.Sequential(
+                convolution(a, b, norm, dropout, self.masks), convolution(b, c, norm, dropout, self.masks)
+            )
+
+        self.encoder = nn.ModuleList(block(a, c // 2, c) for a, c in zip(inputs, deep, strict=True))
+        pairs = list(zip(deep[:-1], deep[1:], strict=True))[::-1]  # (skip, below) from the deepest up
+        self.up = nn.ModuleList(nn.ConvTranspose3d(below, below, 2, stride=2) for _, below in pairs)
+        self.decoder = nn.ModuleList(block(skip + below, skip, skip) for skip, below in pairs)
+        self.output = nn.Conv3d(deep[0], classes, 1)
+        initialise(self, seed)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits (B, classes, D, H, W) and embeddings (B, 2*width, D, H, W) of images x (B, 1, D, H, W).
+
+        D, H and W must be multiples of 2^(levels-1).
+        """
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(x if level == 0 else nn.functional.max_pool3d(x, 2))
+            skips.append(x)
+        skips.pop()
+        for up, block in zip(self.up, self.decoder, strict=True):
+            x = block(torch.cat([skips.pop(), up(x)], dim=1))
+        return self.output(x), x
+
+
+def convolution(inputs: int, outputs: int, norm: str, dropout: float, masks: MaskPool) -> nn.Sequential:
+    """3x3x3 convolution, norm, ReLU, dropout."""
+    return nn.Sequential(
+        nn.Conv3d(inputs, outputs, 3, padding=1), normalisation(norm, outputs), nn.ReLU(inplace=True), Dropout(dropout, masks)
+    )
+
+
+def normalisation(name: str, channels: int) -> nn.Module:
+    """Return the norm layer of that name: batch, group (8 groups) or instance."""
+    if name == "batch":
+        return nn.BatchNorm3d(channels)
+    return GroupNorm({"group": 8, "instance": channels}[name], channels)
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """He initialisation (He 2015) of all convolutions from a generator of its own; biases zero."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(module.bias)

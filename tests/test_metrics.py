@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+
+from ssl_hip import metrics
+
+ISOTROPIC, ANISOTROPIC = 2.0, (3.0, 1.5, 0.7)
+
+
+def sphere(centre, radius, shape=(40, 40, 40)):
+    grid = np.indices(shape).reshape(3, -1).T
+    return (np.linalg.norm(grid - np.array(centre), axis=1) <= radius).reshape(shape)
+
+
+def random_blobs(seed, shape=(9, 8, 7)):
+    rng = np.random.default_rng([seed, 1])
+    return rng.random(shape) < rng.uniform(0.05, 0.95)
+
+
+def surface_by_hand(mask):
+    """The definition voxel by voxel, without scipy."""
+    found = []
+    for z, y, x in np.argwhere(mask):
+        for axis, step in ((a, s) for a in range(3) for s in (-1, 1)):
+            neighbour = [z, y, x]
+            neighbour[axis] += step
+            inside = all(0 <= n < size for n, size in zip(neighbour, mask.shape, strict=True))
+            if inside and not mask[tuple(neighbour)]:
+                found.append((z, y, x))
+                break
+    return np.array(found).reshape(-1, 3)
+
+
+def hd95_by_hand(pred, truth, spacing):
+    a, b = surface_by_hand(pred) * spacing, surface_by_hand(truth) * spacing
+    distances = np.linalg.norm(a[:, None] - b[None], axis=-1)
+    return max(np.percentile(distances.min(axis=1), 95), np.percentile(distances.min(axis=0), 95))
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("spacing", [(ISOTROPIC,) * 3, ANISOTROPIC])
+def test_agrees_with_the_definition_spelled_out(seed, spacing):
+    pred, truth = random_blobs(seed), random_blobs(100 + seed)
+    assert np.array_equal(np.argwhere(metrics.surface(pred)), surface_by_hand(pred))
+    assert metrics.hd95(pred, truth, spacing) == pytest.approx(hd95_by_hand(pred, truth, np.array(spacing)), abs=1e-9)
+
+
+def test_far_apart_small_masks_are_cropped_exactly():
+    pred, truth = np.zeros((2, 30, 31, 32), bool)
+    pred[1, 2, 3] = truth[28, 27, 3] = True
+    assert metrics.hd95(pred, truth, ANISOTROPIC) == pytest.approx(np.hypot(27 * 3.0, 25 * 1.5))
+
+
+def test_larger_of_the_two_directions_counts():
+    truth = sphere((20, 20, 20), 6)
+    pred = truth | sphere((20, 20, 34), 3)
+    assert metrics.hd95(truth, pred, 1.0) == metrics.hd95(pred, truth, 1.0) > 5
+
+
+@pytest.mark.parametrize(("inner", "outer"), [(6, 9), (8, 14)])
+def test_concentric_spheres(inner, outer):
+    found = metrics.hd95(sphere((20, 20, 20), inner), sphere((20, 20, 20), outer), ISOTROPIC)
+    assert found == pytest.approx((outer - inner) * ISOTROPIC, abs=ISOTROPIC)
+
+
+@pytest.mark.parametrize("shift", [1, 2, 4])
+def test_shifted_sphere(shift):
+    """The distance at angle t is about shift * |cos t|, whose 95th percentile over a sphere is .95 * shift."""
+    found = metrics.hd95(sphere((20, 20, 20), 12), sphere((20, 20, 20 + shift), 12), ISOTROPIC)
+    assert found == pytest.approx(0.95 * shift * ISOTROPIC, abs=0.5 * ISOTROPIC)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_shifted_slab_knows_its_axis(axis):
+    pred, truth = np.zeros((2, 20, 20, 20), bool)
+    np.moveaxis(pred, axis, 0)[4:9] = True
+    np.moveaxis(truth, axis, 0)[7:12] = True
+    assert metrics.hd95(pred, truth, ANISOTROPIC) == pytest.approx(3 * ANISOTROPIC[axis])
+
+
+def test_identity_symmetry_and_scale():
+    a, b = random_blobs(1), random_blobs(2)
+    assert metrics.hd95(a, a, 1.0) == 0 and metrics.iou(a, a) == 1
+    assert metrics.hd95(a, b, ANISOTROPIC) == metrics.hd95(b, a, ANISOTROPIC)
+    assert metrics.iou(a, b) == metrics.iou(b, a)
+    assert metrics.hd95(a, b, 3.0) == pytest.approx(3 * metrics.hd95(a, b, 1.0))
+
+
+def test_outer_face_is_no_surface():
+    half = np.zeros((6, 6, 6), bool)
+    half[:3] = True
+    assert np.array_equal(np.unique(np.argwhere(metrics.surface(half))[:, 0]), [2])
+
+
+SHAPE = (4, 5, 6)
+DIAGONAL = float(np.linalg.norm(np.array(SHAPE) * ANISOTROPIC))
+NOTHING, EVERYTHING, SOMETHING = np.zeros(SHAPE, bool), np.ones(SHAPE, bool), np.zeros(SHAPE, bool)
+SOMETHING[1:3, 2:4, 2:4] = True
+
+
+@pytest.mark.parametrize(("pred", "truth", "iou", "hd95", "missed", "false_alarm"), [
+    (NOTHING, NOTHING, 1, 0, 0, 0),
+    (NOTHING, SOMETHING, 0, DIAGONAL, 1, 0),
+    (SOMETHING, NOTHING, 0, DIAGONAL, 0, 1),
+    (SOMETHING, SOMETHING, 1, 0, 0, 0),
+    (EVERYTHING, EVERYTHING, 1, 0, 0, 0),        # no surface: as empty for HD95, not for IoU
+    (NOTHING, EVERYTHING, 0, 0, 0, 0),
+    (EVERYTHING, SOMETHING, 8 / 120, DIAGONAL, 1, 0),
+    (SOMETHING, EVERYTHING, 8 / 120, DIAGONAL, 0, 1),
+])
+def test_empty_masks(pred, truth, iou, hd95, missed, false_alarm):
+    expected = {"iou": iou, "hd95_mm": hd95, "missed": missed, "false_alarm": false_alarm}
+    assert metrics.score(pred, truth, ANISOTROPIC) == pytest.approx(expected)
+
+
+def test_integer_masks_count_as_binary():
+    assert metrics.score(SOMETHING * 7, SOMETHING.astype(np.uint8), 1.0)["iou"] == 1
+
+
+@pytest.mark.parametrize("spacing", [0, -1, np.nan])
+def test_bad_arguments(spacing):
+    with pytest.raises(ValueError, match="spacing"):
+        metrics.hd95(SOMETHING, SOMETHING, spacing)
+    with pytest.raises(ValueError, match="shape"):
+        metrics.iou(SOMETHING, SOMETHING[:2])
+
+
+def test_signed_distance_of_a_sphere():
+    centre, radius = (20, 20, 20), 12
+    mask = sphere(centre, radius)
+    distance = metrics.signed_distance(mask, ISOTROPIC)
+    analytic = (np.linalg.norm(np.indices(mask.shape).T - centre, axis=-1).T - radius) * ISOTROPIC
+    assert distance.dtype == np.float32
+    assert np.array_equal(distance == 0, metrics.surface(mask))
+    assert (distance[mask] <= 0).all() and (distance[~mask] > 0).all()
+    assert np.abs(distance - analytic).max() < 1.5 * ISOTROPIC
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_signed_distance_is_the_distance_to_the_surface(seed):
+    mask = random_blobs(seed)
+    points = np.indices(mask.shape).reshape(3, -1).T * ANISOTROPIC
+    nearest = np.linalg.norm(points[:, None] - surface_by_hand(mask) * ANISOTROPIC, axis=-1).min(axis=1)
+    found = metrics.signed_distance(mask, ANISOTROPIC)
+    assert np.allclose(np.abs(found).ravel(), nearest, atol=1e-5)
+
+
+def test_signed_distance_without_surface():
+    assert np.isnan(metrics.signed_distance(NOTHING, 1.0)).all()
+    assert np.isnan(metrics.signed_distance(EVERYTHING, 1.0)).all()
