@@ -76,3 +76,27 @@ def polygon(a: np.ndarray, b: np.ndarray, corners: np.ndarray) -> np.ndarray:
         crosses = (b0 > b) != (b1 > b)
         inside ^= crosses & (a < a0 + (b - b0) * da / (db if db else 1))
     return np.where(inside, -nearest, nearest)
+
+
+def grid_of(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> Point:
+    z, y, x = (np.arange(n, dtype=np.float32) * np.float32(s) for n, s in zip(shape, spacing[::-1]))
+    return x[None, None, :], y[None, :, None], z[:, None, None]
+
+
+def cut(grid: Point, low: np.ndarray, high: np.ndarray) -> tuple[tuple[slice, ...], Point]:
+    """Voxels (z, y, x) between two points, and their part of the grid."""
+    bounds = [np.searchsorted(axis.ravel(), [a, b]) for axis, a, b in zip(grid, low, high)]
+    x, y, z = (slice(int(a), int(b)) for a, b in bounds)
+    return (z, y, x), (grid[0][:, :, x], grid[1][:, y], grid[2][z])
+
+
+def rod(shape: tuple[int, ...], grid: Point, start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    box, part = cut(grid, np.minimum(start, end) - radius, np.maximum(start, end) + radius)
+    mask[box] = capsule(part, start, end, radius) < 0
+    return mask
+
+
+def blob(grid: Point, centre: np.ndarray, radii: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray]:
+    box, part = cut(grid, centre - radii, centre + radii)
+    return box, ellipsoid(part, centre, radii) < 0

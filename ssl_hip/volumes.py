@@ -1,7 +1,11 @@
 """Read, check, resample and write CT volumes; the only file that knows SimpleITK's (x, y, z) order."""
 
+import gzip
 import math
 import os
+import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +23,40 @@ def read_image(path: Path | str) -> sitk.Image:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; correct the path")
+    if path.name.endswith((".nii", ".nii.gz")) and _nifti_is_cut_off(path):
+        raise UserError(f"{path}: not a complete NIfTI file; copy or export it again")
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"{path}: not a readable image, or cut off ({reason}); copy or export it again") from error
+        raise UserError(f"{path}: not a readable image ({reason}); copy or export it again") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         size = " x ".join(map(str, image.GetSize()))
         values = image.GetNumberOfComponentsPerPixel()
         raise UserError(f"{path}: expected a 3D volume with one value a voxel, found {size} with {values}; "
                         "store one volume a file")
     return image
+
+
+def _nifti_is_cut_off(path: Path) -> bool:
+    """Tell whether bytes are missing: SimpleITK reads such a file without complaint, zeros in place of the rest."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            header = file.read(348)
+            length = len(header) + sum(map(len, _chunks(file)))
+    except (EOFError, OSError, zlib.error):
+        return True
+    order = "<" if header[:4] == struct.pack("<i", 348) else ">"
+    if len(header) < 348 or struct.unpack_from(order + "i", header)[0] != 348:
+        return len(header) < 348  # NIfTI-2 tells its length elsewhere; its compressed files are checked above
+    count, *sizes = struct.unpack_from(order + "8h", header, 40)
+    bits, start = struct.unpack_from(order + "h", header, 72)[0], struct.unpack_from(order + "f", header, 108)[0]
+    return length < start + math.prod(sizes[:count]) * bits / 8
+
+
+def _chunks(file) -> Iterator[bytes]:
+    while chunk := file.read(1 << 20):
+        yield chunk
 
 
 def canonical(image: sitk.Image) -> sitk.Image:
@@ -134,12 +161,12 @@ def _intensity_problems(path: Path | str, voxels: np.ndarray) -> list[str]:
     low, high = float(voxels.min()), float(voxels.max())
     if low <= -200 and high >= 200:
         return []
-    if 0 <= low and high <= 255:
-        remedy = "looks like an 8-bit picture; export the CT in Hounsfield units"
-    elif 0 <= low and high > 1000:
+    if low >= 0 and high <= 255:
+        remedy = "looks like a label or an 8-bit picture; name the CT in Hounsfield units"
+    elif low >= 0 and high > 1000:
         remedy = "looks like raw scanner values; apply rescale slope and intercept (often: subtract 1024)"
     else:
-        remedy = "a CT in Hounsfield units holds air (below -200) and bone (above 200); export it again uncropped, in HU"
+        remedy = "a CT holds air (below -200) and bone (above 200); export it again uncropped, in Hounsfield units"
     return [f"{path}: intensities from {low:g} to {high:g} are not those of a CT; {remedy}"]
 
 

@@ -1,0 +1,1 @@
+"""What runs the notebooks: papermill engine, canonical sources, parallel runs. Nothing here touches a result."""

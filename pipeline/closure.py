@@ -1,0 +1,116 @@
+"""Compute which ssl_hip files and parameters a notebook reaches, and which its stages declare in dvc.yaml.
+
+`python -m pipeline.closure` prints, for every stage, the lists that belong under deps and params.
+"""
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_hip import config
+
+PACKAGE = "ssl_hip"
+ITEM = "${item.method}"
+
+
+@dataclass
+class Stage:
+    """A stage that runs a notebook: its name, the notebook's path, the method it is given, what it declares."""
+
+    name: str
+    notebook: Path
+    method: str
+    files: set[str]
+    params: set[str]
+
+
+def stages(root: Path) -> list[Stage]:
+    """Read the notebook stages of dvc.yaml."""
+    tree = config.read_yaml(root / "dvc.yaml")["stages"]
+    return [read_stage(root, name, stage) for name, stage in tree.items() if "papermill" in stage["cmd"]]
+
+
+def read_stage(root: Path, name: str, stage: dict) -> Stage:
+    """Read one stage of dvc.yaml."""
+    notebook = root / "notebooks" / re.search(r"build/nb/(\S+\.ipynb)", stage["cmd"])[1]
+    method = re.search(r"-p method (\S+)", stage["cmd"])
+    files = {path for path in stage["deps"] if path.endswith(".py")}
+    return Stage(name, notebook, method[1] if method else "", files, set(stage.get("params", [])))
+
+
+def code(notebook: Path) -> ast.Module:
+    """Parse the code cells of a notebook, without lines of IPython magic."""
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    return ast.parse("\n".join(line for line in text.split("\n") if not line.lstrip().startswith(("%", "!"))))
+
+
+def imported(tree: ast.AST, root: Path) -> set[str]:
+    """Return the ssl_hip files that a parsed source imports, relative to root."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    paths = {name.replace(".", "/") + ".py" for name in names if name.split(".")[0] == PACKAGE}
+    return {path for path in paths if (root / path).is_file()}
+
+
+def closure(tree: ast.AST, root: Path) -> set[str]:
+    """Return every ssl_hip file reached from a parsed source, directly or through others."""
+    reached, todo = set(), imported(tree, root)
+    while todo:
+        path = todo.pop()
+        reached.add(path)
+        todo |= imported(ast.parse((root / path).read_text(encoding="utf-8")), root) - reached
+    return reached
+
+
+def wanted_files(stage: Stage, root: Path) -> set[str]:
+    """Return the files that the stage has to depend on.
+
+    A stage of the grid depends on its own method's file and on what any method imports: DVC has no per-item lists.
+    """
+    files = closure(code(stage.notebook), root)
+    if not stage.method:
+        return files
+    methods = sorted((root / PACKAGE / "methods").glob("[!_]*.py")) if stage.method == ITEM else []
+    methods = methods or [root / PACKAGE / "methods" / f"{stage.method}.py"]
+    for path in methods:
+        files |= closure(ast.parse(path.read_text(encoding="utf-8")), root)
+    return files | {f"{PACKAGE}/methods/{stage.method}.py"}
+
+
+def wanted_params(stage: Stage) -> set[str]:
+    """Return the keys that the stage's notebook asks for in config.load(...)."""
+    calls = [node for node in ast.walk(code(stage.notebook)) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if ast.unparse(call.func) in ("config.load", "load")]
+    return {literal(argument, stage.method) for call in calls for argument in call.args}
+
+
+def literal(argument: ast.expr, method: str) -> str:
+    """Return a key's text; in an f-string `{method}` is the method that the stage passes."""
+    text = ast.unparse(argument)
+    return text.strip("f").strip("'\"").replace("{method}", method)
+
+
+def main(root: Path = config.ROOT) -> None:
+    """Print what each stage should declare."""
+    for stage in stages(root):
+        if not stage.notebook.is_file():
+            print(f"{stage.name}: {stage.notebook.name} does not exist yet")
+            continue
+        for title, want, have in (
+            ("deps", wanted_files(stage, root), stage.files),
+            ("params", wanted_params(stage), stage.params),
+        ):
+            print(f"{stage.name} {title}:" + ("" if want == have else "   <- dvc.yaml differs"))
+            print("".join(f"    - {line}{'' if line in have else '   <- missing'}\n" for line in sorted(want)), end="")
+            print("".join(f"      {line}   <- not needed\n" for line in sorted(have - want)), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The papermill engine `ssl_hip`: live progress on the terminal, byte-identical reports, one clear message on failure.
+
+papermill loads this module while it is being imported itself: import papermill first, never this module.
+"""
+
+import sys
+from pathlib import Path
+
+from nbclient.exceptions import DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine
+from papermill.exceptions import strip_color
+from traitlets.config import Config
+
+from pipeline.scrub import scrub
+
+
+class Client(PapermillNotebookClient):
+    """Notebook client that passes stream output on as it comes, carriage returns included."""
+
+    def process_message(self, msg, *args, **kwargs):
+        """Show a stream message, then record it."""
+        if msg["msg_type"] == "stream":
+            stream = sys.stderr if msg["content"]["name"] == "stderr" else sys.stdout
+            stream.write(msg["content"]["text"])
+            stream.flush()
+        return super().process_message(msg, *args, **kwargs)
+
+
+class Engine(NBClientEngine):
+    """Run a notebook; its report appears at `output_path` only when every cell has passed.
+
+    Until then, and after a failure, it is kept whole as NAME.failed.ipynb, so that no half-written report is
+    taken for a result.
+    """
+
+    @classmethod
+    def execute_notebook(cls, nb, kernel_name, output_path=None, **kwargs):
+        """Execute, then scrub; on failure print what went wrong and exit with a status other than 0."""
+        draft = str(Path(output_path).with_suffix(".failed.ipynb")) if output_path else None
+        kwargs["progress_bar"] = False
+        try:
+            nb = super().execute_notebook(nb, kernel_name, output_path=draft, **kwargs)
+        except DeadKernelError:
+            fail(f"The notebook's process died, most often for lack of memory. So far: {draft}", 138)
+        for cell in nb.cells:
+            for output in cell.get("outputs", []):
+                if output.output_type == "error":
+                    fail(describe(output, draft), 1)
+        if draft:
+            Path(draft).unlink(missing_ok=True)
+        return scrub(nb, root=str(Path.cwd()))
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, log_output=False, start_timeout=60, **kwargs):
+        """Run all cells. IPC instead of TCP: no ports to collide when several notebooks run at once."""
+        config = Config({"KernelManager": {"transport": "ipc"}})
+        options = {"record_timing": False, "coalesce_streams": True, "timeout": None, "startup_timeout": start_timeout}
+        return Client(nb_man, kernel_name=kernel_name, config=config, **options).execute()
+
+
+def describe(error: dict, draft: str | None) -> str:
+    """Return the text for a failed cell: a UserError's message alone, else the traceback; the message comes last."""
+    kept = f"(notebook with the error: {draft})\n"
+    if error["ename"] == "UserError":
+        return f"{kept}UserError: {error['evalue']}"
+    return kept + strip_color("\n".join(error["traceback"]))
+
+
+def fail(message: str, status: int):
+    """Print the message last and leave; papermill would write the notebook to its output path and add a traceback."""
+    sys.stdout.flush()
+    print(f"\n{message}", file=sys.stderr, flush=True)
+    sys.exit(status)

@@ -1,0 +1,173 @@
+"""`dvc repro` with several trainings at once: `python -m pipeline.jobs --jobs 2`.
+
+DVC itself runs one stage after the other. Here it runs what comes before the trainings, then the trainings by several
+workers (`dvc repro --single-item`, safe side by side), then the whole pipeline once more for the rest.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+LOGS = Path("build/logs")
+BEFORE = ("check", "source", "patches")
+PARALLEL = ("train", "ceiling")
+BUSY = re.compile(r"is busy, it is being blocked|Unable to acquire lock")
+NOISE = re.compile(r"^(ERROR: failed to reproduce|Input Notebook:|Output Notebook:|Executing notebook with kernel:|> )")
+TAIL = 30
+
+
+class StageError(Exception):
+    """A stage failed; the message says which one and shows the end of its output."""
+
+
+def dvc(*arguments: str) -> list[str]:
+    """Return a dvc command line that waits its turn at DVC's lock."""
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+
+
+def changed(*targets: str) -> list[str]:
+    """Return the names of the stages that `dvc repro` would run, as far as DVC can tell before running any."""
+    done = subprocess.run(dvc("status", "--json", *targets), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise StageError(f"dvc status failed:\n{done.stderr.strip()}")
+    return list(json.loads(done.stdout))
+
+
+def run(arguments: list[str], log: Path, echo: bool) -> str:
+    """Run a command, keep its output in `log`, show it live if asked; return the output; StageError when it fails."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            while chunk := os.read(process.stdout.fileno(), 65536):
+                file.write(chunk)
+                file.flush()
+                if echo:
+                    sys.stdout.buffer.write(chunk)
+                    sys.stdout.flush()
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if status:
+        raise StageError(explain(text, log))
+    return text
+
+
+def explain(text: str, log: Path) -> str:
+    """Return what to show for a failed command: the stage, then a UserError's message alone or the output's end."""
+    stage = re.search(r"failed to reproduce '([^']+)'", text)
+    lines = [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")]
+    body = "\n".join(line for line in lines if not NOISE.match(line)).strip()
+    _, mark, message = body.rpartition("UserError: ")
+    shown = mark + message if mark else "\n".join(body.split("\n")[-TAIL:])
+    return f"Stage {stage[1] if stage else '?'} failed; all of its output: {log}\n\n{shown}"
+
+
+def train(stage: str) -> None:
+    """Run one training stage; when DVC's files are held by a neighbour, wait and try again."""
+    log = LOGS / f"{stage.replace('@', '-')}.log"
+    for attempt in range(20):
+        try:
+            run(dvc("repro", "--single-item", stage), log, echo=False)
+            return
+        except StageError:
+            if attempt == 19 or not BUSY.search(log.read_text(encoding="utf-8", errors="replace")):
+                raise
+            time.sleep(random.uniform(0.5, 3))
+
+
+def train_all(pending: list[str], jobs: int) -> None:
+    """Run training stages by `jobs` workers, showing all that run; after a failure start no more, then raise it."""
+    print(f"{len(pending)} trainings to do, {jobs} at once; their output: {LOGS}/", flush=True)
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(train, stage): stage for stage in pending}
+        screen = Screen()
+        while not all(future.done() for future in futures):
+            screen.show(futures)
+            if any(future.done() and not future.cancelled() and future.exception() for future in futures):
+                pool.shutdown(wait=False, cancel_futures=True)
+            time.sleep(0.5)
+        screen.show(futures)
+    for future in futures:
+        if not future.cancelled():
+            future.result()
+
+
+class Screen:
+    """The running trainings, one line each, redrawn in place on a terminal; elsewhere a report every minute."""
+
+    def __init__(self):
+        self.height, self.said, self.next_report = 0, set(), time.monotonic() + 60
+
+    def show(self, futures: dict) -> None:
+        """Report what finished since the last call, then what runs."""
+        news = [(future, stage) for future, stage in futures.items() if future.done() and stage not in self.said]
+        live = sys.stdout.isatty()
+        if live and self.height:
+            print(f"\x1b[{self.height}A\x1b[J", end="")
+        for future, stage in news:
+            self.said.add(stage)
+            if not future.cancelled():
+                failed = "FAILED; waiting for the trainings that run" if future.exception() else "done"
+                print(f"[{len(self.said)}/{len(futures)}] {stage} {failed}", flush=True)
+        running = [f"  {stage}: {progress(stage)}" for future, stage in futures.items() if future.running()]
+        self.height = len(running) if live else 0
+        if running and (live or time.monotonic() > self.next_report):
+            width = shutil.get_terminal_size().columns - 1 if live else None
+            print("\n".join(line[:width] for line in running), flush=True)
+            self.next_report = time.monotonic() + 60
+
+
+def progress(stage: str) -> str:
+    """Return the newest line of a training's output: its progress bar."""
+    log = LOGS / f"{stage.replace('@', '-')}.log"
+    if not log.is_file():
+        return "starting"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 2000))
+        lines = re.split(r"[\r\n]+", file.read().decode("utf-8", "replace"))
+    return next((line.strip() for line in reversed(lines) if line.strip()), "starting")
+
+
+def reproduce(jobs: int) -> None:
+    """Bring everything up to date; raise StageError when a stage fails."""
+    check = subprocess.run([sys.executable, "-m", "ssl_hip.schema"], stdout=subprocess.DEVNULL)
+    if check.returncode:
+        sys.exit(check.returncode)
+    if not changed():
+        print("Nothing has changed since the last run: all results are up to date.")
+        return
+    run(dvc("repro", *BEFORE), LOGS / "before.log", echo=True)
+    if pending := changed(*PARALLEL):
+        train_all(pending, jobs)
+    run(dvc("repro"), LOGS / "after.log", echo=True)
+
+
+def main() -> None:
+    """Read the command line, work, and leave the cause of a failure as the last thing on the terminal."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser.add_argument("--jobs", type=int, default=cores, help="trainings at once (default: one a core)")
+    arguments = parser.parse_args()
+    os.environ["PYTHONPATH"] = os.getcwd()
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    try:
+        reproduce(max(1, arguments.jobs))
+    except StageError as error:
+        sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. 'make repro' goes on with what is missing.")
+
+
+if __name__ == "__main__":
+    main()

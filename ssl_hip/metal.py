@@ -1,0 +1,62 @@
+"""Metal implants in a femur or hip bone, and the streaks they leave in a CT."""
+
+import numpy as np
+from scipy import ndimage
+
+from ssl_hip import shapes
+from ssl_hip.landmarks import Landmarks
+
+KINDS = ("none", "nail", "screws", "stem", "pelvic_screws")
+
+
+def implant(shape: tuple[int, ...], grid: shapes.Point, marks: Landmarks, kind: str, side: int) -> np.ndarray:
+    """Voxels of metal: nail with a lag screw, three screws, a hip stem with its head, or screws above the socket."""
+    metal = np.zeros(shape, bool)
+    if kind == "none" or not marks.head:
+        return metal
+    side = side if side in marks.head else next(iter(marks.head))
+    head, middle, low = marks.head[side], marks.middle[side], marks.low[side]
+    outward = np.array([1.0 if side else -1.0, 0, 0])
+    base = head + 0.9 * (middle - head) + 12 * outward
+    if kind == "nail":
+        return shapes.rod(shape, grid, head, base + 0.35 * (base - head), 4.5) | shapes.rod(shape, grid, base + [0, 0, 30], low, 5.5)
+    if kind == "stem":
+        ball = shapes.rod(shape, grid, head, head + 0.01, 0.68 * marks.radius[side])
+        return ball | shapes.rod(shape, grid, head, base, 5.5) | shapes.rod(shape, grid, base + [0, 0, 8], 0.2 * base + 0.8 * low, 6.5)
+    for shift in ((0, 0, 8.0), (0, 6.0, -4), (0, -6.0, -4)):
+        if kind == "screws":
+            metal |= shapes.rod(shape, grid, head + shift, base + 0.2 * (base - head) + shift, 3.2)
+        else:
+            start = head + np.array([0, shift[1] * 2, marks.radius[side] + 6]) - 8 * outward
+            metal |= shapes.rod(shape, grid, start, start + [-18 * outward[0], 14, 30], 2.8)
+    return metal
+
+
+def streaks(metal: np.ndarray, spacing: tuple[float, float, float], rng: np.random.Generator,
+            views: int = 45, voxel_mm: float = 3.0) -> np.ndarray:
+    """Error that metal leaves in a filtered back-projection, HU, float32: beam hardening along long paths through it
+    (a quadratic loss of the projected thickness) and a random error of each ray that it starves of photons.
+
+    Parallel beams in the axial plane, computed on a coarse square grid in the slices that hold metal.
+    """
+    error = np.zeros(metal.shape, np.float32)
+    slices = np.flatnonzero(metal.any((1, 2)))
+    if not len(slices):
+        return error
+    first, last = slices[0], slices[-1] + 1
+    scale = (spacing[1] / voxel_mm, spacing[0] / voxel_mm)
+    coarse = ndimage.zoom(metal[first:last].astype(np.float32), (1, *scale), order=1)
+    edge = int(1.1 * max(coarse.shape[1:]))
+    pads = [(0, 0)] + [((edge - n) // 2, edge - n - (edge - n) // 2) for n in coarse.shape[1:]]
+    square, total = np.pad(coarse, pads), np.zeros((last - first, edge, edge), np.float32)
+    ramp = np.abs(np.fft.rfftfreq(edge)).astype(np.float32)
+    for angle in np.arange(views) * 180 / views:
+        path = ndimage.rotate(square, angle, axes=(1, 2), reshape=False, order=1).sum(1) * np.float32(voxel_mm / 10)
+        lost = -0.08 * path**2 + 0.10 * path * rng.standard_normal(path.shape).astype(np.float32)
+        filtered = np.fft.irfft(np.fft.rfft(lost, axis=1) * ramp, edge, axis=1).astype(np.float32)
+        smeared = np.broadcast_to(filtered[:, None, :], total.shape)
+        total += ndimage.rotate(smeared, -angle, axes=(1, 2), reshape=False, order=1)
+    inner = total[:, pads[1][0]: pads[1][0] + coarse.shape[1], pads[2][0]: pads[2][0] + coarse.shape[2]]
+    zoom = [wanted / n for wanted, n in zip(metal.shape[1:], inner.shape[1:])]
+    error[first:last] = ndimage.zoom(inner, (1, *zoom), order=1) * np.float32(1000 * np.pi / views / 0.2 * (10 / voxel_mm))
+    return error

@@ -1,0 +1,47 @@
+"""Reading of the patches that patches.py wrote: memory-mapped, so that memory does not grow with the cohort."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+SPLITS = ("train", "validation", "test")
+
+
+class PatchStore:
+    """The folder data/patches, whose contents `patches.write` describes."""
+
+    def __init__(self, folder: Path):
+        self.patches = pd.read_csv(folder / "patches.csv", keep_default_na=False)
+        self.subsets = pd.read_csv(folder / "subsets.csv")
+        self.normalization = json.loads((folder / "normalization.json").read_text())
+        self.image = {split: np.load(folder / f"{split}_image.npy", mmap_mode="r") for split in SPLITS}
+        self.label = {split: np.load(folder / f"{split}_label.npy", mmap_mode="r") for split in SPLITS}
+        self.distance = np.load(folder / "train_distance.npy", mmap_mode="r")
+        self.spacing_mm = float(self.patches.spacing_mm.iloc[0])
+        self.size = self.image["train"].shape[1]
+
+    def table(self, split: str) -> pd.DataFrame:
+        """Return the rows of patches.csv of one split, in the order of its arrays."""
+        return self.patches[self.patches.split == split].sort_values("row", ignore_index=True)
+
+    def labelled(self, labelled_patches: str, draw: int) -> np.ndarray:
+        """Return the rows of the training arrays whose labels this run may see; "all" for every one."""
+        table = self.table("train")
+        if labelled_patches == "all":
+            return table.row.to_numpy()
+        chosen = self.subsets[(self.subsets.labelled_patches == int(labelled_patches)) & (self.subsets.draw == draw)]
+        return table[table.patch.isin(chosen.patch)].row.to_numpy()
+
+    def images(self, split: str, rows: np.ndarray, device: torch.device) -> torch.Tensor:
+        """Return images (B, 1, D, H, W), float32, normalised."""
+        image = torch.from_numpy(self.image[split][rows]).to(device, non_blocking=True).float()[:, None]
+        return image.contiguous(memory_format=torch.channels_last_3d)
+
+    def training(self, rows: np.ndarray, device: torch.device):
+        """Return image (B, 1, D, H, W), label (B, D, H, W) uint8 and distance (B, D, H, W) mm of training patches."""
+        label = torch.from_numpy(self.label["train"][rows]).to(device, non_blocking=True)
+        distance = torch.from_numpy(self.distance[rows]).to(device, non_blocking=True).float()
+        return self.images("train", rows, device), label, distance

@@ -1,0 +1,215 @@
+"""THE training loop: one for every method. Batches, student, teacher, optimiser, validation, files."""
+
+import importlib
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from ssl_hip import metrics
+from ssl_hip.patch_store import PatchStore
+from ssl_hip.student_teacher import Batch, StudentTeacher
+from ssl_hip.unet import UNet3d
+
+PURPOSES = ("init", "labelled", "unlabelled", "noise", "references")  # each has a random generator of its own
+
+
+def seeds(seed: int) -> dict[str, int]:
+    """Return one independent seed a purpose."""
+    children = np.random.SeedSequence(seed).spawn(len(PURPOSES))
+    return {name: int(child.generate_state(1)[0]) for name, child in zip(PURPOSES, children, strict=True)}
+
+
+def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw: int, params) -> dict:
+    """Train one run and write its folder; return what is in run.json.
+
+    run: folder of the run (weights, history.csv, validation.csv, scores.csv, run.json; see `write`).
+    labelled_patches: a key of patches.subsets, or "all" for every training patch.
+    params: sections model, optimization, train, methods of params.yaml.
+    Raises FloatingPointError where a loss is not finite.
+    """
+    torch.set_num_threads(params.train.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    trainer = Trainer(store, method, labelled_patches, draw, params)
+    status = trainer.run()
+    scores = trainer.test()
+    name = "ceiling" if labelled_patches == "all" else method
+    scores.insert(0, "method", name)
+    scores.insert(1, "labelled_patches", labelled_patches)
+    scores.insert(2, "draw", draw)
+    return write(run, trainer, scores, status)
+
+
+class Trainer:
+    """State of one training."""
+
+    def __init__(self, store: PatchStore, method: str, labelled_patches: str, draw: int, params):
+        settings, seed = params.optimization, seeds(params.train.base_seed + draw)
+        self.store, self.settings, self.model = store, settings, params.model
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        student = UNet3d(**vars(params.model), seed=seed["init"])
+        self.networks = StudentTeacher(student, settings, seed["noise"], self.device)
+        references = torch.Generator(self.device).manual_seed(seed["references"])
+        module = importlib.import_module(f"ssl_hip.methods.{method}")
+        self.method = module.Method(self.networks, getattr(params.methods, method), references)
+        labelled = store.labelled(labelled_patches, draw)
+        unlabelled = np.setdiff1d(np.arange(len(store.image["train"])), labelled)
+        self.labelled = cycle(labelled, settings.batch_size, seed["labelled"])
+        self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"]) if len(unlabelled) else None
+        self.iterations = settings.epochs * math.ceil(len(store.image["train"]) / settings.batch_size)  # T_N
+        self.optimizer = torch.optim.Adam(student.parameters(), settings.learning_rate, tuple(settings.betas), fused=True)
+        self.history, self.validation = [], []
+        self.best = None
+
+    def run(self) -> str:
+        """Train to the end, or until the run has collapsed; return its status."""
+        self.networks.student.train()
+        log = defaultdict(list)
+        watch = CollapseWatch(self.settings.collapse)
+        with tqdm(range(self.iterations), unit="it", mininterval=1.0) as bar:
+            for iteration in bar:
+                for name, value in self.step(iteration).items():
+                    log[name].append(value)
+                if (iteration + 1) % self.settings.validate_every and iteration + 1 < self.iterations:
+                    continue
+                self.record(iteration + 1, log)
+                row = self.validate(iteration + 1)
+                bar.set_postfix(iou=f"{row['iou']:.3f}", hd95=f"{row['hd95_mm']:.1f}")
+                if watch.collapsed(row, (iteration + 1) / self.iterations):
+                    return "collapsed"
+        return "finished"
+
+    def step(self, iteration: int) -> dict[str, torch.Tensor]:
+        """One optimiser step and one step of the teacher; return what is logged, still on the device."""
+        self.networks.student.train()
+        loss, log = self.method.loss(self.batch(), iteration / self.iterations)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.networks.update_teacher(iteration)
+        return log | {"loss": loss.detach()}
+
+    def batch(self) -> Batch:
+        """Return the next patches; unlabelled ones only where the method uses them."""
+        rows = next(self.labelled)
+        image, label, distance = self.store.training(rows, self.device)
+        if not self.method.uses_unlabelled or self.unlabelled is None:
+            return Batch(image, label, distance)
+        unlabelled, truth, _ = self.store.training(next(self.unlabelled), self.device)
+        return Batch(image, label, distance, unlabelled, truth)
+
+    def record(self, iteration: int, log: dict[str, list[torch.Tensor]]) -> None:
+        """Average what was logged since the last call; raise FloatingPointError where a loss is not finite."""
+        row = {name: float(torch.stack(values).nanmean()) for name, values in log.items()}
+        row["loss"] = float(torch.stack(log["loss"]).mean())
+        log.clear()
+        if not math.isfinite(row["loss"]):
+            raise FloatingPointError(
+                f"the loss is not finite before iteration {iteration} of {self.iterations}: {row}; "
+                "lower optimization.learning_rate or set optimization.precision to float32 in params.yaml"
+            )
+        self.history.append({"iteration": iteration, **row})
+
+    def validate(self, iteration: int) -> dict:
+        """Score the network that `optimization.network` names; keep the weights of the lowest mean HD95."""
+        network = getattr(self.networks, self.settings.network)
+        scores, share = self.score(network, "validation")
+        row = {"iteration": iteration, "iou": scores.iou.mean(), "hd95_mm": scores.hd95_mm.mean(), **share}
+        self.validation.append(row)
+        if self.best is None or row["hd95_mm"] < self.best["hd95_mm"]:
+            weights = {
+                name: {key: value.detach().clone() for key, value in getattr(self.networks, name).state_dict().items()}
+                for name in ("student", "teacher")
+            }
+            self.best = row | {"weights": weights}
+        return row
+
+    def test(self) -> pd.DataFrame:
+        """Score student and teacher, at the best validation checkpoint, on every test patch."""
+        tables = []
+        for name, weights in self.best["weights"].items():
+            network = getattr(self.networks, name)
+            network.load_state_dict(weights)
+            table, _ = self.score(network, "test")
+            table.insert(0, "network", name)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    @torch.no_grad()
+    def score(self, network, split: str) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Return one row a patch of a split (patch, subject, iou, hd95_mm, missed, false_alarm) and foreground shares."""
+        network.eval()
+        truth, rows = self.store.label[split], []
+        predicted = np.empty(truth.shape, bool)
+        for start in range(0, len(truth), 8):
+            image = self.store.images(split, np.arange(start, min(start + 8, len(truth))), self.device)
+            with self.networks.autocast():
+                logits, _ = network(image)
+            predicted[start : start + 8] = (logits[:, 1] > logits[:, 0]).cpu().numpy()
+        for mask, label in zip(predicted, truth, strict=True):
+            rows.append(metrics.score(mask, label == 1, (self.store.spacing_mm,) * 3))
+        share = {"foreground_predicted": float(predicted.mean()), "foreground_true": float((truth == 1).mean())}
+        return pd.concat([self.store.table(split)[["patch", "subject"]], pd.DataFrame(rows)], axis=1), share
+
+
+class CollapseWatch:
+    """Notices a run that predicts next to nothing, or far worse than it once did, several validations in a row.
+
+    The first third of the training is not judged: no network segments yet.
+    """
+
+    def __init__(self, settings):
+        self.settings, self.best_iou, self.bad = settings, 0.0, 0
+
+    def collapsed(self, row: dict, progress: float) -> bool:
+        """Take one row of validation.csv into account and say whether the run has collapsed."""
+        self.best_iou = max(self.best_iou, row["iou"])
+        empty = row["foreground_predicted"] < self.settings.foreground_share * row["foreground_true"]
+        fallen = row["iou"] < self.settings.iou_drop * self.best_iou
+        self.bad = self.bad + 1 if progress > 1 / 3 and (empty or fallen) else 0
+        return self.bad >= self.settings.patience
+
+
+def cycle(rows: np.ndarray, size: int, seed: int):
+    """Yield batches of `size` rows for ever, from cycles that are reshuffled each time; fewer rows than size repeat."""
+    rng = np.random.default_rng(seed)
+    waiting = np.empty(0, int)
+    while True:
+        while len(waiting) < size:
+            waiting = np.concatenate([waiting, rng.permutation(rows)])
+        yield waiting[:size]
+        waiting = waiting[size:]
+
+
+def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dict:
+    """Write a run's folder.
+
+    student.safetensors, teacher.safetensors (weights of the best validation HD95), history.csv (iteration and means
+    since the last row), validation.csv (iteration, iou, hd95_mm, shares of foreground), scores.csv (a row a test patch
+    and network: method, labelled_patches, draw, network, patch, subject, iou, hd95_mm, missed, false_alarm), run.json.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    for name, weights in trainer.best["weights"].items():
+        save_file({key: value.cpu().contiguous() for key, value in weights.items()}, run / f"{name}.safetensors")
+    pd.DataFrame(trainer.history).to_csv(run / "history.csv", index=False, float_format="%.6g")
+    pd.DataFrame(trainer.validation).to_csv(run / "validation.csv", index=False, float_format="%.6g")
+    scores.to_csv(run / "scores.csv", index=False, float_format="%.6g")
+    info = {
+        "status": status,
+        "iterations": trainer.history[-1]["iteration"],
+        "best_iteration": trainer.best["iteration"],
+        "network": trainer.settings.network,
+        "precision": trainer.settings.precision,
+        "model": vars(trainer.model),
+        "patch_size": trainer.store.size,
+        "spacing_mm": trainer.store.spacing_mm,
+        "normalization": trainer.store.normalization,
+    }
+    (run / "run.json").write_text(json.dumps(info, indent=2) + "\n")
+    return info

@@ -1,0 +1,54 @@
+"""Fixtures: parameters of the smallest possible training, and patches of noisy balls to train on."""
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ssl_hip import config, patches
+from ssl_hip.patch_store import PatchStore
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def params() -> SimpleNamespace:
+    """The default parameters, made small: 16^3 patches, width 8, two levels, 8 iterations."""
+    tree = copy.deepcopy(config.load("cohort", "patches", "model", "optimization", "train", "methods"))
+    tree.patches.count = SimpleNamespace(train=8, validation=2, test=2)
+    tree.patches.size, tree.patches.subsets, tree.patches.draws = 16, {2: 1, 4: 2}, 2
+    tree.model.levels = 2
+    tree.optimization.epochs, tree.optimization.validate_every = 2, 4
+    tree.optimization.precision = "float32"
+    return tree
+
+
+def ball_patches(n: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return HU (n, s, s, s) float32 and labels uint8 of bright noisy balls in the dark."""
+    grid = np.stack(np.meshgrid(*[np.arange(size)] * 3, indexing="ij"))
+    centres = rng.uniform(size * 0.35, size * 0.65, (n, 3, 1, 1, 1))
+    label = (np.linalg.norm(grid[None] - centres, axis=1) < size * 0.3).astype(np.uint8)
+    return (label * 300.0 + rng.normal(0, 60, label.shape)).astype(np.float32), label
+
+
+def write_balls(folder: Path, params) -> Path:
+    """Write a patches folder of balls: 4 training scans, 1 validation, 1 test."""
+    rng, size = np.random.default_rng(0), params.patches.size
+    parts, count = [], params.patches.count
+    scans = [(f"s{i}", "train", count.train // 4) for i in range(4)] + [("v", "validation", 2), ("t", "test", 2)]
+    for subject, split, n in scans:
+        hu, label = ball_patches(n, size, rng)
+        table = pd.DataFrame({"z": 0, "y": 0, "x": 0, "foreground": label.mean((1, 2, 3)), "overlap": 0.0})
+        parts.append((table.assign(subject=subject, split=split, metal=0, tags=""), hu, label))
+    patches.write(folder, pd.concat([p[0] for p in parts], ignore_index=True), parts, params.patches)
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path, params) -> PatchStore:
+    """Patches of balls."""
+    return PatchStore(write_balls(tmp_path / "patches", params))

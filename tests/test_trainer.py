@@ -1,0 +1,102 @@
+"""The training loop: what it writes, that it repeats itself, that unlabelled labels cannot leak, collapse, NaN."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from ssl_hip import trainer
+from ssl_hip.patch_store import PatchStore
+
+METHODS = ["supervised", "mean_teacher", "uamt", "embedding_matching"]
+
+
+def same_weights(a, b) -> bool:
+    return all((a / f"{n}.safetensors").read_bytes() == (b / f"{n}.safetensors").read_bytes() for n in ("student", "teacher"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_repeats_itself_and_is_complete(method, store, params, tmp_path):
+    for run in ("a", "b"):
+        info = trainer.train(tmp_path / run, store, method, "2", 0, params)
+    assert same_weights(tmp_path / "a", tmp_path / "b")
+    for name in ("history.csv", "validation.csv", "scores.csv", "run.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    scores = pd.read_csv(tmp_path / "a" / "scores.csv")
+    assert info["status"] == "finished" and info["iterations"] == 8
+    assert len(scores) == 4 and set(scores.network) == {"student", "teacher"}
+    assert np.isfinite(pd.read_csv(tmp_path / "a" / "history.csv").loss).all()
+
+
+def test_draws_differ(store, params, tmp_path):
+    for draw in (0, 1):
+        trainer.train(tmp_path / str(draw), store, "supervised", "2", draw, params)
+    assert not same_weights(tmp_path / "0", tmp_path / "1")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_labels_of_unlabelled_patches_do_not_touch_the_weights(method, store, params, tmp_path):
+    """What the log says may change, what is learnt may not."""
+    trainer.train(tmp_path / "true", store, method, "2", 0, params)
+    unlabelled = np.setdiff1d(np.arange(8), store.labelled("2", 0))
+    label, distance = np.array(store.label["train"]), np.array(store.distance)
+    rng = np.random.default_rng(1)
+    label[unlabelled] = rng.integers(0, 2, label[unlabelled].shape)
+    distance[unlabelled] = rng.normal(size=distance[unlabelled].shape)
+    store.label["train"], store.distance = label, distance
+    trainer.train(tmp_path / "noise", store, method, "2", 0, params)
+    assert same_weights(tmp_path / "true", tmp_path / "noise")
+
+
+def test_the_ceiling_uses_every_training_patch(store, params, tmp_path):
+    trainer.train(tmp_path / "run", store, "supervised", "all", 0, params)
+    assert set(pd.read_csv(tmp_path / "run" / "scores.csv").method) == {"ceiling"}
+    assert len(store.labelled("all", 0)) == 8
+
+
+def test_one_labelled_batch_is_learnt(store, params, tmp_path):
+    params.optimization.epochs, params.optimization.validate_every, params.model.dropout = 30, 60, 0.0
+    trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
+    assert pd.read_csv(tmp_path / "run" / "scores.csv").iou.max() > 0.8
+
+
+def test_not_a_number_stops_the_run_and_writes_nothing(store, params, tmp_path):
+    params.optimization.learning_rate = float("nan")
+    with pytest.raises(FloatingPointError, match=r"learning_rate.*params\.yaml"):
+        trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_collapsed_run_ends_early_and_is_scored(store, params, tmp_path, monkeypatch):
+    params.optimization.collapse = SimpleNamespace(foreground_share=1e9, iou_drop=0.5, patience=1)
+    trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert info["status"] == "collapsed" and info["iterations"] == 4
+    assert len(pd.read_csv(tmp_path / "run" / "scores.csv")) == 4
+
+
+def test_collapse_needs_patience():
+    watch = trainer.CollapseWatch(SimpleNamespace(foreground_share=0.1, iou_drop=0.5, patience=2))
+    good = {"iou": 0.8, "foreground_predicted": 0.1, "foreground_true": 0.1}
+    fallen = good | {"iou": 0.3}
+    empty = good | {"foreground_predicted": 0.001}
+    assert not watch.collapsed(fallen | {"iou": 0.0}, 0.1)
+    assert [watch.collapsed(row, 0.5) for row in (good, fallen, good, fallen, empty)] == [False] * 4 + [True]
+
+
+def test_cycles_visit_every_row_equally_often():
+    batches = trainer.cycle(np.arange(6), 4, seed=0)
+    seen = np.concatenate([next(batches) for _ in range(3)])
+    assert np.bincount(seen).tolist() == [2] * 6
+    assert len(next(trainer.cycle(np.array([7]), 3, seed=0))) == 3
+
+
+def test_weights_load_without_pickle(store, params, tmp_path):
+    trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
+    assert "output.weight" in load_file(tmp_path / "run" / "student.safetensors")
+    assert isinstance(store, PatchStore)

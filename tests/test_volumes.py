@@ -1,0 +1,201 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from ssl_hip import volumes
+from ssl_hip.config import UserError
+
+OBLIQUE = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+REAL = Path(__file__).resolve().parents[2] / "shared/data/totalsegmentator_example/s_example"
+
+
+def image(voxels, spacing=(0.8, 1.1, 2.5), origin=(-30.0, 12.0, 100.0), direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1)):
+    made = sitk.GetImageFromArray(voxels)
+    made.SetSpacing(spacing)
+    made.SetOrigin(origin)
+    made.SetDirection(direction)
+    return made
+
+
+def ct(shape=(12, 16, 20), seed=0):
+    return np.random.default_rng([seed, 2]).integers(-1000, 1500, shape).astype(np.int16)
+
+
+def ramp(reference, slope=(3.0, -2.0, 5.0)):
+    """HU that grow linearly with the place in mm: the place can be read off a voxel."""
+    index = np.indices(reference.GetSize()).reshape(3, -1)
+    turn = np.array(reference.GetDirection()).reshape(3, 3) * reference.GetSpacing()
+    place = turn @ index + np.array(reference.GetOrigin())[:, None]
+    return (np.array(slope) @ place).reshape(reference.GetSize()).T.astype(np.float32)
+
+
+def extent(img):
+    """Outer corners of the first and the last voxel, mm."""
+    size = img.GetSize()
+    first = img.TransformContinuousIndexToPhysicalPoint([-0.5] * 3)
+    return np.array([first, img.TransformContinuousIndexToPhysicalPoint([n - 0.5 for n in size])])
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Paths of a sound CT and label."""
+    label = np.zeros((12, 16, 20), np.uint8)
+    label[4:8, 4:8, 4:8] = 3
+    volumes.write(image(ct()), tmp_path / "ct.nii.gz")
+    volumes.write(image(label), tmp_path / "label.nii.gz")
+    return tmp_path / "ct.nii.gz", tmp_path / "label.nii.gz"
+
+
+def test_write_and_read_keep_voxels_and_place(tmp_path):
+    original = image(ct(), direction=OBLIQUE)
+    volumes.write(original, tmp_path / "new/a.nii.gz")
+    back = volumes.read_image(tmp_path / "new/a.nii.gz")
+    assert np.array_equal(volumes.to_array(back), ct()) and back.GetPixelID() == original.GetPixelID()
+    assert np.allclose(extent(back), extent(original), atol=1e-4)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.nii.gz"]
+    first = (tmp_path / "new/a.nii.gz").read_bytes()
+    volumes.write(original, tmp_path / "b.nii.gz")
+    assert (tmp_path / "b.nii.gz").read_bytes() == first
+
+
+def test_write_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError):
+        volumes.write(image(ct()), tmp_path / "a.unknown")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("code", ["RAS", "LPI", "PIR", "SAL"])
+def test_canonical_keeps_every_voxel_at_its_place(code):
+    original = image(ct())
+    moved = volumes.canonical(sitk.DICOMOrient(original, code))
+    straight = volumes.canonical(original)
+    assert moved.GetDirection() == tuple(np.eye(3).ravel())
+    assert np.array_equal(volumes.to_array(moved), volumes.to_array(straight))
+    assert np.allclose(moved.GetOrigin(), straight.GetOrigin())
+
+
+@pytest.mark.parametrize("spacing", [0.7, 2.0, 3.3])
+@pytest.mark.parametrize("direction", [OBLIQUE, tuple(np.eye(3).ravel())])
+def test_resampling_keeps_place_and_covers_all(spacing, direction):
+    reference = image(ct((14, 18, 22)), direction=direction)
+    fine = volumes.resample(volumes.like(ramp(reference), reference), spacing)
+    expected, found = ramp(fine), volumes.to_array(fine)
+    inner = (slice(4, -4),) * 3 if spacing < 1 else (slice(2, -2),) * 3
+    assert fine.GetSpacing() == (spacing,) * 3 and found.dtype == np.float32
+    assert np.allclose(found[inner], expected[inner], atol=0.5)
+    assert np.allclose(extent(fine).mean(0), extent(reference).mean(0))
+    assert (np.abs(extent(fine)[1] - extent(fine)[0]) > np.abs(extent(reference)[1] - extent(reference)[0]) - 1e-6).all()
+
+
+def test_same_spacing_changes_nothing():
+    original = image(ct(), spacing=(2.0, 2.0, 2.0))
+    assert np.allclose(volumes.to_array(volumes.resample(original, 2.0)), ct(), atol=0.01)
+
+
+def test_low_pass_formula():
+    sigma = volumes.low_pass_sigma(np.array([1.0, 2.0, 3.0]), 2.0)
+    assert np.allclose(sigma, [np.sqrt(3) / 2.3548, 0, 0], atol=1e-4)
+
+
+def test_downsampling_does_not_alias():
+    """Stripes of one voxel, finer than the new grid can show, vanish in their mean."""
+    stripes = np.zeros((20, 20, 80), np.int16)
+    stripes[..., ::2] = 1000
+    coarse = volumes.to_array(volumes.resample(image(stripes, spacing=(1.0, 1.0, 1.0)), 3.0))
+    assert np.abs(coarse[..., 2:-2] - 500).max() < 60
+
+
+def test_labels_keep_their_values_and_type():
+    label = np.zeros((12, 16, 20), np.uint8)
+    label[3:9, 4:12, 5:15] = 4
+    coarse = volumes.to_array(volumes.resample(image(label), 2.0, label=True))
+    assert coarse.dtype == np.uint8 and np.array_equal(np.unique(coarse), [0, 4])
+
+
+def test_there_and_back_again():
+    reference = image(ct((14, 18, 22)), direction=OBLIQUE)
+    smooth = volumes.resample(volumes.like(ramp(reference), reference), 1.0)
+    back = volumes.resample_onto(smooth, reference)
+    assert (back.GetSize(), back.GetSpacing(), back.GetOrigin()) == (
+        reference.GetSize(), reference.GetSpacing(), reference.GetOrigin())
+    assert np.allclose(volumes.to_array(back)[3:-3, 3:-3, 3:-3], ramp(reference)[3:-3, 3:-3, 3:-3], atol=0.5)
+
+
+def test_outside_value_and_nearest():
+    near, far = image(ct()), image(ct(), origin=(1000.0, 0.0, 0.0))
+    assert (volumes.to_array(volumes.resample_onto(near, far, outside=-1024)) == -1024).all()
+    assert np.array_equal(volumes.to_array(volumes.resample_onto(near, near, "nearest")), ct())
+
+
+def test_sound_pair_has_no_problem(pair):
+    assert volumes.check_pair(*pair, [1, 2, 3, 4]) == []
+    assert volumes.check_pair(pair[0], "", [1]) == []
+
+
+def cut_off(path, packed):
+    data = gzip.decompress(path.read_bytes())
+    path.write_bytes(path.read_bytes()[:-50] if packed else gzip.compress(data[:-50]))
+
+
+CT_PROBLEMS = {
+    "no such file": lambda path: path.unlink(),
+    "complete NIfTI": lambda path: cut_off(path, packed=True),
+    "complete NIfTI file": lambda path: cut_off(path, packed=False),
+    "not a complete": lambda path: path.write_text("no image"),
+    "3D volume": lambda path: sitk.WriteImage(sitk.GetImageFromArray(ct()[0]), str(path)),
+    "one value a voxel": lambda path: sitk.WriteImage(sitk.Compose(image(ct()), image(ct())), str(path)),
+    "NaN": lambda path: volumes.write(image(np.where(ct() > 1400, np.nan, ct()).astype(np.float32)), path),
+    "infinite": lambda path: volumes.write(image(np.where(ct() > 1400, np.inf, ct()).astype(np.float32)), path),
+    "8-bit": lambda path: volumes.write(image((ct() % 256).astype(np.uint8)), path),
+    "raw scanner": lambda path: volumes.write(image(ct() + 1024), path),
+    "uncropped": lambda path: volumes.write(image(np.clip(ct(), -1000, 0)), path),
+}
+
+
+@pytest.mark.parametrize("words", CT_PROBLEMS)
+def test_unfit_ct_is_named(pair, words):
+    CT_PROBLEMS[words](pair[0])
+    (problem,) = volumes.check_pair(*pair, [3])
+    assert words in problem and problem.startswith(str(pair[0])) and "\n" not in problem and "; " in problem
+
+
+LABEL_PROBLEMS = {
+    "no such file": lambda path, label: path.unlink(),
+    "size (20, 16, 11)": lambda path, label: volumes.write(label[:, :, 1:], path),
+    "origin": lambda path, label: volumes.write(image(volumes.to_array(label), origin=(-30.0, 12.0, 90.0)), path),
+    "spacing": lambda path, label: volumes.write(image(volumes.to_array(label), spacing=(0.8, 1.1, 2.4)), path),
+    "direction": lambda path, label: volumes.write(
+        image(volumes.to_array(label), direction=tuple(np.eye(3).ravel())), path),
+    "foreground value (3), only 0": lambda path, label: volumes.write(label * 0, path),
+    "whole numbers": lambda path, label: volumes.write(sitk.Cast(label, sitk.sitkFloat32) * 0.3, path),
+}
+
+
+@pytest.mark.parametrize("words", LABEL_PROBLEMS)
+def test_unfit_label_is_named(pair, words):
+    LABEL_PROBLEMS[words](pair[1], volumes.read_image(pair[1]))
+    (problem,) = volumes.check_pair(*pair, [3])
+    assert words in problem and problem.startswith(str(pair[1])) and "\n" not in problem and "; " in problem
+
+
+def test_all_problems_at_once(pair):
+    volumes.write(image((ct() % 256).astype(np.uint8)), pair[0])
+    volumes.write(image(np.zeros((5, 5, 5), np.uint8), origin=(0.0, 0.0, 0.0)), pair[1])
+    assert len(volumes.check_pair(*pair, [3])) == 3
+    pair[0].unlink()
+    pair[1].unlink()
+    assert len(volumes.check_pair(*pair, [3])) == 2
+
+
+def test_read_raises_a_user_error(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        volumes.read_image(tmp_path / "nothing.nii.gz")
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data")
+def test_real_ct_is_fit():
+    assert volumes.check_pair(REAL / "ct.nii.gz", REAL / "segmentations/hip_right.nii.gz", [1]) == []
