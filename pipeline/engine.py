@@ -35,9 +35,10 @@ class Engine(NBClientEngine):
     """
 
     @classmethod
-    def execute_notebook(cls, nb, kernel_name, output_path=None, **kwargs):
+    def execute_notebook(cls, nb, kernel_name, output_path, **kwargs):
         """Execute, then scrub; on failure print what went wrong and exit with a status other than 0."""
-        draft = str(Path(output_path).with_suffix(".failed.ipynb")) if output_path else None
+        draft = str(Path(output_path).with_suffix(".failed.ipynb"))
+        Path(draft).parent.mkdir(parents=True, exist_ok=True)
         kwargs["progress_bar"] = False
         try:
             nb = super().execute_notebook(nb, kernel_name, output_path=draft, **kwargs)
@@ -47,8 +48,7 @@ class Engine(NBClientEngine):
             for output in cell.get("outputs", []):
                 if output.output_type == "error":
                     fail(describe(output, draft), 1)
-        if draft:
-            Path(draft).unlink(missing_ok=True)
+        Path(draft).unlink()
         return scrub(nb, root=str(Path.cwd()))
 
     @classmethod
@@ -59,7 +59,7 @@ class Engine(NBClientEngine):
         return Client(nb_man, kernel_name=kernel_name, config=config, **options).execute()
 
 
-def describe(error: dict, draft: str | None) -> str:
+def describe(error: dict, draft: str) -> str:
     """Return the text for a failed cell: a UserError's message alone, else the traceback; the message comes last."""
     kept = f"(notebook with the error: {draft})\n"
     if error["ename"] == "UserError":

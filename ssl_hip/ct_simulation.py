@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ssl_hip import metal, shapes
 from ssl_hip.draws import chance, draw, integer, ranged, smooth_field
-from ssl_hip.landmarks import FEMORA, SACRUM, Depths, Landmarks, depths, landmarks
+from ssl_hip.landmarks import FEMORA, SACRUM, Landmarks, depths, landmarks
 
 AIR_HU, METAL_HU = -1000.0, 6000.0
 Grid = shapes.Point
@@ -61,7 +61,7 @@ def _soft_tissue(labels: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissu
     shape = labels.shape
     step = tuple(max(n // 40, 1) for n in shape)
     coarse = ndimage.gaussian_filter((labels[:: step[0], :: step[1], :: step[2]] > 0).astype(np.float32), 2.5)
-    near = coarse[np.ix_(*(np.arange(n) // s for n, s in zip(shape, step)))]
+    near = coarse[np.ix_(*(np.arange(n) // s for n, s in zip(shape, step, strict=True)))]
     muscle = smooth_field(shape, (12, 14, 18), rng) * np.float32(0.5) + np.minimum(near * 5, 1.4) - np.float32(0.6)
     planes = np.abs(smooth_field(shape, (9, 12, 16), rng)) > 0.1
     is_muscle = (muscle > -tissue.muscle_share) & planes
@@ -84,7 +84,7 @@ def _vessels(hu: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue, rng: 
         mirror = np.array([1 if side else -1, 1, 1])
         for shift, value, radius in ((0, bright, rng.uniform(3.8, 5.5)), (9, 0.75 * bright, rng.uniform(5, 6.5))):
             path = head + (course + [-shift, 0.7 * shift, 0]) * mirror
-            for start, end in zip(path, path[1:]):
+            for start, end in zip(path, path[1:], strict=True):
                 hu[shapes.rod(hu.shape, grid, start, end, radius)] = value
         artery = head + course * mirror
         for place in rng.uniform(0, 3, int(tissue.plaques * 8)):
@@ -115,7 +115,8 @@ def _organs(hu: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue, rng: n
         hu[box][inside] = rng.uniform(250, 700)
 
 
-def bone_hu(depth: np.ndarray, cortical_mm: np.ndarray, cortical_hu: float, core: np.ndarray, voxel: float) -> np.ndarray:
+def bone_hu(depth: np.ndarray, cortical_mm: np.ndarray | float, cortical_hu: float, core: np.ndarray | float,
+            voxel: float) -> np.ndarray:
     """HU of bone at a depth: a shell of cortical_mm over the core, mixed by the share of the voxel in the shell."""
     shell = np.clip((cortical_mm - depth) / np.float32(voxel) + np.float32(0.5), 0, 1)
     return shell * np.float32(cortical_hu) + (1 - shell) * core
@@ -127,12 +128,14 @@ def _bones(hu: np.ndarray, bones: dict, grid: Grid, marks: Landmarks, tissue: Ti
     loss, voxel = tissue.osteoporosis, float(np.mean(spacing))
     core_hu = (1 - loss) * tissue.trabecular_hu + loss * tissue.porotic_hu
     for value, (box, depth) in sorted(bones.items()):
-        x, y, z = (axis[(slice(None),) * i + (part,)] for axis, i, part in zip(grid, (2, 1, 0), box[::-1]))
+        x, y, z = (axis[(slice(None),) * i + (part,)] for axis, i, part in zip(grid, (2, 1, 0), box[::-1], strict=True))
         texture = smooth_field(depth.shape, (14, 14, 14), rng) * np.float32(0.5)
-        grain = ndimage.gaussian_filter(rng.standard_normal(depth.shape).astype(np.float32), 1.0 / np.array(spacing[::-1]))
+        grain = rng.standard_normal(depth.shape, dtype=np.float32)
+        grain = ndimage.gaussian_filter(grain, 1.0 / np.array(spacing[::-1]))
         texture += grain / grain.std()
         core = core_hu + texture * np.float32(tissue.texture * max(core_hu, 60) + 10)
-        shell = (1 - 0.45 * loss) * tissue.cortical_mm * np.exp(np.float32(0.3) * smooth_field(depth.shape, (9, 9, 9), rng))
+        uneven = np.exp(np.float32(0.3) * smooth_field(depth.shape, (9, 9, 9), rng))
+        shell = (1 - 0.45 * loss) * tissue.cortical_mm * uneven
         side = (value - 1) % 2
         if value in FEMORA:
             below = np.clip((marks.head[side][2] - 30 - z) / 25, 0, 1)
@@ -147,7 +150,7 @@ def _bones(hu: np.ndarray, bones: dict, grid: Grid, marks: Landmarks, tissue: Ti
 
 def _near_joint(p: Grid, marks: Landmarks, side: int) -> np.ndarray:
     """Weight 0..1 of the loaded, upper part of the joint's surface."""
-    away = np.sqrt(sum(np.square(q - np.float32(c)) for q, c in zip(p, marks.head[side])))
+    away = np.sqrt(sum(np.square(q - np.float32(c)) for q, c in zip(p, marks.head[side], strict=True)))
     return np.exp(-np.square((away - np.float32(marks.radius[side] + 2)) / 6)) * (p[2] > marks.head[side][2])
 
 

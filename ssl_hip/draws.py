@@ -59,9 +59,9 @@ def vary(table: Table, rng: np.random.Generator, share: float) -> Table:
 
 
 def smooth_field(shape: tuple[int, ...], controls: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Interpolate standard normal values on a coarse grid of controls (z, y, x) by cubic splines: float32 of `shape`."""
+    """Interpolate standard normal values on a coarse grid of controls by cubic splines: float32 (z, y, x)."""
     values = rng.standard_normal(controls).astype(np.float32)
-    for axis, (size, count) in enumerate(zip(shape, controls)):
+    for axis, (size, count) in enumerate(zip(shape, controls, strict=True)):
         weights = CubicSpline(np.arange(count), np.eye(count))(np.linspace(0, count - 1, size)).astype(np.float32)
         values = np.moveaxis(np.tensordot(weights, values, (1, axis)), 0, axis)
     return np.ascontiguousarray(values)

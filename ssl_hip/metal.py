@@ -19,10 +19,12 @@ def implant(shape: tuple[int, ...], grid: shapes.Point, marks: Landmarks, kind: 
     outward = np.array([1.0 if side else -1.0, 0, 0])
     base = head + 0.9 * (middle - head) + 12 * outward
     if kind == "nail":
-        return shapes.rod(shape, grid, head, base + 0.35 * (base - head), 4.5) | shapes.rod(shape, grid, base + [0, 0, 30], low, 5.5)
+        lag = shapes.rod(shape, grid, head, base + 0.35 * (base - head), 4.5)
+        return lag | shapes.rod(shape, grid, base + [0, 0, 30], low, 5.5)
     if kind == "stem":
         ball = shapes.rod(shape, grid, head, head + 0.01, 0.68 * marks.radius[side])
-        return ball | shapes.rod(shape, grid, head, base, 5.5) | shapes.rod(shape, grid, base + [0, 0, 8], 0.2 * base + 0.8 * low, 6.5)
+        neck = shapes.rod(shape, grid, head, base, 5.5)
+        return ball | neck | shapes.rod(shape, grid, base + [0, 0, 8], 0.2 * base + 0.8 * low, 6.5)
     for shift in ((0, 0, 8.0), (0, 6.0, -4), (0, -6.0, -4)):
         if kind == "screws":
             metal |= shapes.rod(shape, grid, head + shift, base + 0.2 * (base - head) + shift, 3.2)
@@ -57,6 +59,7 @@ def streaks(metal: np.ndarray, spacing: tuple[float, float, float], rng: np.rand
         smeared = np.broadcast_to(filtered[:, None, :], total.shape)
         total += ndimage.rotate(smeared, -angle, axes=(1, 2), reshape=False, order=1)
     inner = total[:, pads[1][0]: pads[1][0] + coarse.shape[1], pads[2][0]: pads[2][0] + coarse.shape[2]]
-    zoom = [wanted / n for wanted, n in zip(metal.shape[1:], inner.shape[1:])]
-    error[first:last] = ndimage.zoom(inner, (1, *zoom), order=1) * np.float32(1000 * np.pi / views / 0.2 * (10 / voxel_mm))
+    zoom = [wanted / n for wanted, n in zip(metal.shape[1:], inner.shape[1:], strict=True)]
+    to_hu = np.float32(1000 / 0.2 * np.pi / views * 10 / voxel_mm)  # attenuation of water 0.2 / cm
+    error[first:last] = ndimage.zoom(inner, (1, *zoom), order=1) * to_hu
     return error

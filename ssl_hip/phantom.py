@@ -193,16 +193,17 @@ def hip_bone(p: shapes.Point, hip: Hip, half_distance: float, own_femur: np.ndar
     """
     inner = hip.head_radius_mm + hip.joint_space_mm
     axis, offset = _cup_axis(hip)
-    plane = sum(q * np.float32(a) for q, a in zip(p, axis)) - np.float32(offset)
+    plane = sum(q * np.float32(a) for q, a in zip(p, axis, strict=True)) - np.float32(offset)
     bone = shapes.smooth_max(shapes.ball(p, np.zeros(3), inner + hip.cup_wall_mm), plane, 4)
     bone = shapes.smooth_min(bone, _wing(p, hip), 9)
     medial, ramus = 2.0 - half_distance, hip.ramus_mm
     tuber, spine = (-22.0, 30.0, -hip.tuber_mm), (-0.38 * half_distance, 38.0, -14.0)
+    inferior = (-0.52 * half_distance, 0.0, 1 - hip.tuber_mm)
     body, below = (medial + 8, -40.0, -16.0), (medial + 9, -34.0, -34.0)
     parts = [
         (shapes.chain(p, [(-22.0, -14, 6), (-42.0, -36, 4), body], [ramus + 4.5, ramus + 1, ramus + 1.5], 6), 8),
         (shapes.chain(p, [(-10.0, 20, -8), (-12.0, 29, -34), tuber], [15, 13, 15], 6), 8),
-        (shapes.chain(p, [tuber, (-0.52 * half_distance, 0.0, -hip.tuber_mm + 1), below], [11, ramus, ramus + 1], 5), 6),
+        (shapes.chain(p, [tuber, inferior, below], [11, ramus, ramus + 1], 5), 6),
         (shapes.ellipsoid(p, (medial + 9, -38, -24), (12, 9, 19)), 6),
         (shapes.capsule(p, (-18, 30, -8), spine, 7, 3), 4),
     ]
@@ -237,14 +238,14 @@ def sacrum(p: shapes.Point, body: Body, hips: np.ndarray) -> np.ndarray:
 
 def shape_of(spacing: tuple[float, float, float]) -> tuple[int, int, int]:
     """Voxels (z, y, x) of a scan with spacing (x, y, z) in mm."""
-    nx, ny, nz = (int(round(length / s)) for length, s in zip(HIGH_MM - LOW_MM, spacing))
+    nx, ny, nz = (int(round(length / s)) for length, s in zip(HIGH_MM - LOW_MM, spacing, strict=True))
     return nz, ny, nx
 
 
 def _coordinates(body: Body, spacing: tuple[float, float, float]) -> shapes.Point:
     """Where each voxel lies in the undeformed, unscaled body: three arrays (z, y, x)."""
     shape = shape_of(spacing)
-    lines = [(low + s * (np.arange(n) + 0.5)) for low, s, n in zip(LOW_MM, spacing, shape[::-1])]
+    lines = [(low + s * (np.arange(n) + 0.5)) for low, s, n in zip(LOW_MM, spacing, shape[::-1], strict=True)]
     x, y, z = lines[0][None, None, :], lines[1][None, :, None], lines[2][:, None, None]
     turn = Rotation.from_euler("xyz", [body.tilt_deg, body.roll_deg, body.yaw_deg], degrees=True).as_matrix()
     turn /= body.scale
@@ -252,7 +253,7 @@ def _coordinates(body: Body, spacing: tuple[float, float, float]) -> shapes.Poin
     rng = np.random.default_rng([body.body_seed, 0])
     fields_mm = (smooth_field(shape, (6, 6, 8), rng) * np.float32(body.deformation_mm) for _ in range(3))
     affine = ((r[0] * x).astype(np.float32) + (r[1] * y + r[2] * z).astype(np.float32) for r in turn)
-    return tuple(a + f for a, f in zip(affine, fields_mm))
+    return tuple(a + f for a, f in zip(affine, fields_mm, strict=True))
 
 
 def _box(body: Body, spacing: tuple[float, float, float], low: tuple, high: tuple) -> tuple[slice, ...]:
@@ -260,7 +261,7 @@ def _box(body: Body, spacing: tuple[float, float, float], low: tuple, high: tupl
     shift = np.array([body.shift_x_mm, body.shift_y_mm, body.shift_z_mm])
     first = (np.array(low) * body.scale - MARGIN_MM + shift - LOW_MM) / spacing
     last = (np.array(high) * body.scale + MARGIN_MM + shift - LOW_MM) / spacing
-    return tuple(slice(max(int(a), 0), max(int(np.ceil(b)), 0)) for a, b in zip(first[::-1], last[::-1]))
+    return tuple(slice(max(int(a), 0), max(int(np.ceil(b)), 0)) for a, b in zip(first[::-1], last[::-1], strict=True))
 
 
 def _sides(anatomy: Anatomy) -> Iterator[tuple[Hip, int, int, int]]:

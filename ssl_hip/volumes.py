@@ -1,17 +1,14 @@
 """Read, check, resample and write CT volumes; the only file that knows SimpleITK's (x, y, z) order."""
 
-import gzip
 import math
 import os
-import struct
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from ssl_hip import nifti
 from ssl_hip.config import UserError
 
 AIR_HU = -1024.0
@@ -19,12 +16,12 @@ INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
 
 
 def read_image(path: Path | str) -> sitk.Image:
-    """Read a 3D scalar image (NIfTI, MHA, NRRD, ...); raise UserError where that is not possible."""
+    """Read a 3D scalar image (NIfTI, MHA, NRRD, ...); raise UserError where it is unreadable or incomplete."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; correct the path")
-    if path.name.endswith((".nii", ".nii.gz")) and _nifti_is_cut_off(path):
-        raise UserError(f"{path}: not a complete NIfTI file; copy or export it again")
+    if path.name.endswith((".nii", ".nii.gz")) and (fault := nifti.complaint(path)):
+        raise UserError(f"{path}: {fault}")
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -36,27 +33,6 @@ def read_image(path: Path | str) -> sitk.Image:
         raise UserError(f"{path}: expected a 3D volume with one value a voxel, found {size} with {values}; "
                         "store one volume a file")
     return image
-
-
-def _nifti_is_cut_off(path: Path) -> bool:
-    """Tell whether bytes are missing: SimpleITK reads such a file without complaint, zeros in place of the rest."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            header = file.read(348)
-            length = len(header) + sum(map(len, _chunks(file)))
-    except (EOFError, OSError, zlib.error):
-        return True
-    order = "<" if header[:4] == struct.pack("<i", 348) else ">"
-    if len(header) < 348 or struct.unpack_from(order + "i", header)[0] != 348:
-        return len(header) < 348  # NIfTI-2 tells its length elsewhere; its compressed files are checked above
-    count, *sizes = struct.unpack_from(order + "8h", header, 40)
-    bits, start = struct.unpack_from(order + "h", header, 72)[0], struct.unpack_from(order + "f", header, 108)[0]
-    return length < start + math.prod(sizes[:count]) * bits / 8
-
-
-def _chunks(file) -> Iterator[bytes]:
-    while chunk := file.read(1 << 20):
-        yield chunk
 
 
 def canonical(image: sitk.Image) -> sitk.Image:

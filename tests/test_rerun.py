@@ -50,6 +50,7 @@ class Project:
                 stage["cmd"] = stand_in(stage)
         tree["stages"]["check"]["cmd"] = "mkdir -p build && echo valid > build/params-checked"
         YAML_IO.dump(tree, root / "dvc.yaml")
+        self.edit_params(lambda tree: tree["train"].update(methods=["mean_teacher", "embedding_matching"], draws=[0]))
         (root / "stand_in.py").write_text(STAND_IN)
         scratch.commit(root)
 
@@ -119,12 +120,8 @@ def test_nothing_changed(project):
 
 
 def test_another_method(project):
-    known = {path.stem for path in (project.root / "ssl_hip/methods").glob("[!_]*.py")}
-    methods = YAML_IO.load(project.root / "params.yaml")["train"]["methods"]
-    other = next(iter(sorted(known - set(methods))), None)
-    assert other, "params/smoke.yaml trains every method: leave one out, so that this case can be tried"
-    project.edit_params(lambda tree: tree["train"]["methods"].append(other))
-    assert project.repro() == {"check"} | runs(project, word=f"{other}-") | AFTER
+    project.edit_params(lambda tree: tree["train"]["methods"].append("uamt"))
+    assert project.repro() == {"check"} | runs(project, word="uamt") | AFTER
 
 
 def test_a_method_less_leaves_its_runs_alone(project):
@@ -133,9 +130,8 @@ def test_a_method_less_leaves_its_runs_alone(project):
 
 
 def test_one_methods_weight(project):
-    method = "embedding_matching"
-    project.edit_params(lambda tree: tree["methods"][method].update(weight_nn=0.123))
-    assert project.repro() == {"check"} | runs(project, word=method) | AFTER
+    project.edit_params(lambda tree: tree["methods"]["embedding_matching"].update(weight_nn=0.123))
+    assert project.repro() == {"check"} | runs(project, word="embedding_matching") | AFTER
 
 
 def test_one_plotting_parameter(project):

@@ -87,7 +87,7 @@ def test_resampling_keeps_place_and_covers_all(spacing, direction):
     assert fine.GetSpacing() == (spacing,) * 3 and found.dtype == np.float32
     assert np.allclose(found[inner], expected[inner], atol=0.5)
     assert np.allclose(extent(fine).mean(0), extent(reference).mean(0))
-    assert (np.abs(extent(fine)[1] - extent(fine)[0]) > np.abs(extent(reference)[1] - extent(reference)[0]) - 1e-6).all()
+    assert (np.abs(np.diff(extent(fine), axis=0)) > np.abs(np.diff(extent(reference), axis=0)) - 1e-6).all()
 
 
 def test_same_spacing_changes_nothing():
@@ -188,6 +188,12 @@ def test_all_problems_at_once(pair):
     pair[0].unlink()
     pair[1].unlink()
     assert len(volumes.check_pair(*pair, [3])) == 2
+
+
+def test_nan_is_found_in_other_formats_too(tmp_path):
+    volumes.write(image(np.where(ct() > 1400, np.nan, ct()).astype(np.float64)), tmp_path / "ct.mha")
+    (problem,) = volumes.check_pair(tmp_path / "ct.mha", None, [])
+    assert "NaN" in problem
 
 
 def test_read_raises_a_user_error(tmp_path):

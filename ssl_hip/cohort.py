@@ -1,0 +1,150 @@
+"""The cohort: scans, labels and a manifest, from the phantom, from real label maps or from the user's own scans."""
+
+import multiprocessing
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from tqdm import tqdm
+
+from ssl_hip import ct_simulation, manifest, phantom, scans, volumes
+from ssl_hip.config import ROOT, UserError
+from ssl_hip.manifest import Row
+
+ORIENTATIONS = ("LPS", "LPS", "RAS", "LAS", "LPI")  # of the files written for the phantom
+LABELMAP_MM = 1.0  # grid of the CTs simulated from label maps
+LABELMAP_MARGIN_MM = 20.0  # added on each side, for skin and air
+BONES = (1, 2, 3, 4, 5)
+
+
+def build(params: SimpleNamespace, root: Path = ROOT, workers: int = 2) -> pd.DataFrame:
+    """Write data/cohort.csv, and data/cohort/ unless the scans are the user's own; return the manifest.
+
+    params.cohort as in params.yaml. Columns: subject, split, image, label (paths from `root`; label empty when there is
+    none), spacing_x_mm, spacing_y_mm, spacing_z_mm (of the file's axes), metal, tags, and every draw of a simulated
+    subject. Images are int16 HU, labels uint8. The result does not depend on `workers`. Raises UserError.
+    """
+    cohort, root = params.cohort, Path(root)
+    sources = {"phantom": _phantom, "labelmaps": _labelmaps, "scans": _scans}
+    if cohort.source not in sources:
+        raise UserError(f"params.yaml: cohort.source is '{cohort.source}'; choose one of {', '.join(sources)}")
+    folder = root / "data" / ".cohort-unfinished"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        table = pd.DataFrame(sources[cohort.source](cohort, root, folder, workers))
+        shutil.rmtree(root / "data" / "cohort", ignore_errors=True)
+        folder.rename(root / "data" / "cohort")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    unfinished = root / "data" / ".cohort-unfinished.csv"
+    table.to_csv(unfinished, index=False)
+    unfinished.replace(root / "data" / "cohort.csv")
+    return table
+
+
+def read(root: Path = ROOT) -> pd.DataFrame:
+    """Read the manifest back; labels and tags that are empty are empty strings."""
+    return pd.read_csv(root / "data" / "cohort.csv", dtype={"subject": str}, keep_default_na=True).fillna(
+        {"label": "", "tags": ""})
+
+
+def _quota(splits: list[str], share: float, rng: np.random.Generator) -> list[bool]:
+    """Mark this share of each split, at random places."""
+    marks, names = np.zeros(len(splits), bool), np.array(splits)
+    for split in manifest.SPLITS:
+        places = rng.permutation(np.flatnonzero(names == split))
+        marks[places[: int(round(share * len(places)))]] = True
+    return marks.tolist()
+
+
+def _in_parallel(work: Callable[[Row], Row], jobs: list[Row], workers: int, name: str) -> list[Row]:
+    """Run the jobs, in processes that begin afresh (no locks of ITK or OpenBLAS are inherited); keep their order."""
+    bar = {"total": len(jobs), "desc": name, "unit": "scan"}
+    if workers <= 1:
+        return list(tqdm(map(work, jobs), **bar))
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(tqdm(pool.map(work, jobs), **bar))
+
+
+def _jobs(cohort: SimpleNamespace, folder: Path, splits: list[str], subjects: list[str]) -> list[Row]:
+    rng = np.random.default_rng([cohort.seed, 0])
+    diseased, metal = (_quota(splits, share, rng) for share in (cohort.phantom.diseased, cohort.phantom.metal))
+    columns = zip(subjects, splits, diseased, metal, strict=True)
+    return [dict(index=i, subject=subject, split=split, diseased=ill, metal=implant, cohort=cohort, folder=folder)
+            for i, (subject, split, ill, implant) in enumerate(columns)]
+
+
+def _phantom(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
+    splits = [split for split, count in manifest.counts(cohort).items() for _ in range(count)]
+    subjects = [f"p{i:03d}" for i in range(len(splits))]
+    return _in_parallel(_phantom_subject, _jobs(cohort, folder, splits, subjects), workers, "phantom")
+
+
+def _phantom_subject(job: Row) -> Row:
+    rng, ranges = np.random.default_rng([job["cohort"].seed, 1, job["index"]]), job["cohort"].phantom
+    anatomy = phantom.draw_anatomy(rng, job["diseased"])
+    tissue = ct_simulation.draw_tissue(rng, job["diseased"], job["metal"])
+    in_plane, slices = (round(float(rng.uniform(*bounds)), 2) for bounds in (ranges.in_plane_mm, ranges.slice_mm))
+    spacing = (in_plane, in_plane, slices)
+    labels = phantom.label_map(anatomy, spacing)
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing(spacing)
+    image.SetOrigin((phantom.LOW_MM + np.array(spacing) / 2).tolist())
+    sides = (anatomy.right, anatomy.left)
+    extra = ["dysplasia"] if min(side.centre_edge_deg for side in sides) < 20 else []
+    return _store(job, image, tissue, str(rng.choice(ORIENTATIONS)), extra) | anatomy.row()
+
+
+def _store(job: Row, labels: sitk.Image, tissue: ct_simulation.Tissue, orientation: str, extra: list[str]) -> Row:
+    """Simulate the CT of a label map in LPS, write both, and return the subject's row of the manifest."""
+    array = volumes.to_array(labels).astype(np.uint8)
+    hu = ct_simulation.simulate(array, labels.GetSpacing(), tissue)
+    name = f"{job['subject']}.nii.gz"
+    for kind, voxels in (("images", hu), ("labels", array)):
+        image = sitk.DICOMOrient(volumes.like(voxels, labels), orientation)
+        volumes.write(image, job["folder"] / kind / name)
+    facts = [("diseased", job["diseased"]), ("osteoporotic", tissue.osteoporosis > 0.66)]
+    facts += [("contrast", tissue.vessel_contrast), ("metal", job["metal"])]
+    tags = [tag for tag, holds in facts if holds] + extra
+    return manifest.row(job["subject"], job["split"], f"data/cohort/images/{name}", f"data/cohort/labels/{name}",
+                image.GetSpacing(), int(job["metal"]), ";".join(tags)) | asdict(tissue)
+
+
+def _scans(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
+    return scans.rows(cohort, root)
+
+
+def _labelmaps(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
+    source = root / cohort.path
+    if not cohort.path or not source.is_dir():
+        raise UserError(f"params.yaml: cohort.path '{cohort.path}' is no folder; name the folder of *.nii.gz label maps")
+    files = manifest.volume_files(source)
+    manifest.enough(cohort, len(files), "label maps")
+    order = np.random.default_rng([cohort.seed, 2]).permutation(len(files))
+    splits = [split for split, count in manifest.counts(cohort).items() for _ in range(count)]
+    chosen = [files[i] for i in order[: len(splits)]]
+    jobs = _jobs(cohort, folder, splits, [manifest.stem(path) for path in chosen])
+    rows = _in_parallel(_labelmap_subject, [job | {"path": path} for job, path in zip(jobs, chosen, strict=True)], workers, "labels")
+    manifest.report([row["problem"] for row in rows if "problem" in row])
+    return rows
+
+
+def _labelmap_subject(job: Row) -> Row:
+    labels = volumes.canonical(volumes.read_image(job["path"]))
+    values = np.unique(volumes.to_array(labels))
+    if not set(values.tolist()) & set(BONES[:4]):
+        return {"problem": f"{job['path']}: no label 1-4 (femora, hip bones); found {values.tolist()[:8]}"}
+    labels = volumes.resample(sitk.Cast(labels, sitk.sitkUInt8), LABELMAP_MM, label=True)
+    margin = [int(LABELMAP_MARGIN_MM / LABELMAP_MM)] * 2 + [0]
+    rng = np.random.default_rng([job["cohort"].seed, 3, job["index"]])
+    tissue = ct_simulation.draw_tissue(rng, job["diseased"], job["metal"])
+    return _store(job, sitk.ConstantPad(labels, margin, margin, 0), tissue, "LPS", [])
+
+

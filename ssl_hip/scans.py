@@ -1,0 +1,93 @@
+"""The user's own scans: a manifest CSV or a folder with images/ and labels/, checked and referenced in place."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from tqdm import tqdm
+
+from ssl_hip import manifest, volumes
+from ssl_hip.config import UserError
+
+
+def rows(cohort: SimpleNamespace, root: Path) -> list[manifest.Row]:
+    source = root / cohort.path
+    if not cohort.path or not source.exists():
+        raise UserError(f"params.yaml: cohort.path '{cohort.path}' does not exist; name a manifest CSV "
+                        "(subject,image,label[,split]) or a folder with images/ and labels/")
+    table = _folder_manifest(source) if source.is_dir() else _read_manifest(source)
+    problems = _manifest_problems(table, cohort.path)
+    for row in tqdm(table.itertuples(), total=len(table), desc="check", unit="scan"):
+        problems += volumes.check_pair(row.image, row.label or None, list(cohort.foreground))
+    manifest.report(problems)
+    if not table["split"].any():
+        table = _split(table, cohort)
+    return [_scan_row(row, root) for row in table.itertuples()]
+
+
+def _folder_manifest(source: Path) -> pd.DataFrame:
+    """Pair images/ and labels/ by file name; an image without a label of its name is unlabelled."""
+    if not (source / "images").is_dir():
+        raise UserError(f"{source}: has no folder images/; put scans in images/ and labels of equal names in labels/")
+    labels = {manifest.stem(p): p for p in manifest.volume_files(source / "labels")} if (source / "labels").is_dir() else {}
+    rows = [dict(subject=manifest.stem(p), image=str(p), label=str(labels.pop(manifest.stem(p), "")), split="", metal="0", tags="")
+            for p in manifest.volume_files(source / "images")]
+    manifest.report([f"{path}: there is no image of this name in images/; add it or remove the label" for path in labels.values()])
+    return pd.DataFrame(rows, columns=["subject", "image", "label", "split", "metal", "tags"])
+
+
+def _read_manifest(source: Path) -> pd.DataFrame:
+    """Read a manifest CSV; relative paths are meant from the manifest's own folder."""
+    table = pd.read_csv(source, dtype=str, keep_default_na=False, skipinitialspace=True)
+    missing = [name for name in ("subject", "image", "label") if name not in table.columns]
+    if missing:
+        raise UserError(f"{source}: column(s) {', '.join(missing)} missing; the header is subject,image,label[,split]")
+    for column, default in (("split", ""), ("metal", "0"), ("tags", "")):
+        table[column] = table[column] if column in table.columns else default
+    for column in ("image", "label"):
+        table[column] = [str(source.parent / path) if path else "" for path in table[column]]
+    return table
+
+
+def _manifest_problems(table: pd.DataFrame, name: str) -> list[str]:
+    doubled = table["subject"][table["subject"].duplicated()].unique()
+    problems = [f"{name}: subject '{s}' occurs more than once; give every scan a name of its own" for s in doubled]
+    with_split = table["split"].astype(bool)
+    for row in table[with_split].itertuples():
+        if row.split not in manifest.SPLITS:
+            problems.append(f"{name}: subject '{row.subject}' has split '{row.split}'; write {', '.join(manifest.SPLITS)}")
+        elif row.split != "train" and not row.label:
+            problems.append(f"{name}: subject '{row.subject}' in {row.split} has no label; move it to train or label it")
+    if with_split.any() and not with_split.all():
+        problems.append(f"{name}: column split is filled for some subjects only; fill it for all or for none")
+    absent = [split for split in manifest.SPLITS if split not in set(table["split"])] if with_split.all() else []
+    return problems + [f"{name}: no subject has split '{split}'; every split needs one" for split in absent]
+
+
+def _split(table: pd.DataFrame, cohort: SimpleNamespace) -> pd.DataFrame:
+    """Shuffle by seed: validation and test take labelled scans, train takes from all that are left."""
+    manifest.enough(cohort, len(table), "scans")
+    wanted = manifest.counts(cohort)
+    shuffled = table.sample(frac=1, random_state=np.random.default_rng([cohort.seed, 2])).reset_index(drop=True)
+    held = wanted["validation"] + wanted["test"]
+    labelled = shuffled.index[shuffled["label"].astype(bool)]
+    if held > len(labelled):
+        raise UserError(f"params.yaml: cohort.subjects asks for {held} validation and test scans, but only "
+                        f"{len(labelled)} of {cohort.path} have a label; lower the counts or label more")
+    shuffled.loc[labelled[: wanted["validation"]], "split"] = "validation"
+    shuffled.loc[labelled[wanted["validation"]:held], "split"] = "test"
+    shuffled.loc[shuffled.index.difference(labelled[:held])[: wanted["train"]], "split"] = "train"
+    order = shuffled["split"].map({split: i for i, split in enumerate(manifest.SPLITS)})
+    return shuffled[order.notna()].assign(order=order).sort_values(["order", "subject"])
+
+
+def _scan_row(row: Any, root: Path) -> manifest.Row:
+    header = sitk.ImageFileReader()
+    header.SetFileName(row.image)
+    header.ReadImageInformation()
+    image, label = (os.path.relpath(path, root) if path else "" for path in (row.image, row.label))
+    return manifest.row(row.subject, row.split, image, label, header.GetSpacing(), int(row.metal or 0), row.tags)

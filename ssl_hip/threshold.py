@@ -1,0 +1,23 @@
+"""Segmentation by a global threshold: the least that a network must beat."""
+
+import numpy as np
+from scipy import ndimage
+
+
+def threshold_iou(image: np.ndarray, truth: np.ndarray, hu: float, radius: int = 2) -> float:
+    """IoU of voxels above `hu`, closed (ball-like, `radius` voxels) and filled slice by slice, with the truth (bool)."""
+    ball = ndimage.iterate_structure(ndimage.generate_binary_structure(3, 1), radius)
+    padded = np.pad(image > hu, radius)
+    closed = ndimage.binary_closing(padded, ball)[(slice(radius, -radius),) * 3]
+    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
+    return float((filled & truth).sum() / max((filled | truth).sum(), 1))
+
+
+def best_threshold(image: np.ndarray, truth: np.ndarray, candidates: tuple[float, ...] = tuple(range(100, 401, 30))
+                   ) -> tuple[float, float]:
+    """Return the threshold in HU that does best on this very scan, and its IoU: more than a method without labels has.
+
+    image: HU (z, y, x); truth: bool (z, y, x).
+    """
+    scores = [threshold_iou(image, truth, hu) for hu in candidates]
+    return float(candidates[int(np.argmax(scores))]), max(scores)
