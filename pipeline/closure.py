@@ -1,11 +1,13 @@
 """Compute which ssl_hip files and parameters a notebook reaches, and which its stages declare in dvc.yaml.
 
-`python -m pipeline.closure` prints, for every stage, the lists that belong under deps and params.
+`python -m pipeline.closure` prints, for every stage, the lists that belong under deps and params;
+`python -m pipeline.closure --write` puts the ssl_hip files into dvc.yaml.
 """
 
 import ast
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,20 +99,36 @@ def literal(argument: ast.expr, method: str) -> str:
     return text.strip("f").strip("'\"").replace("{method}", method)
 
 
-def main(root: Path = config.ROOT) -> None:
-    """Print what each stage should declare."""
-    for stage in stages(root):
-        if not stage.notebook.is_file():
-            print(f"{stage.name}: {stage.notebook.name} does not exist yet")
-            continue
-        for title, want, have in (
-            ("deps", wanted_files(stage, root), stage.files),
-            ("params", wanted_params(stage), stage.params),
-        ):
-            print(f"{stage.name} {title}:" + ("" if want == have else "   <- dvc.yaml differs"))
-            print("".join(f"    - {line}{'' if line in have else '   <- missing'}\n" for line in sorted(want)), end="")
-            print("".join(f"      {line}   <- not needed\n" for line in sorted(have - want)), end="")
+def report(stage: Stage, root: Path) -> str:
+    """Say what a stage should declare beside what it declares; empty when both agree."""
+    text = ""
+    for title, want, have in (
+        ("deps", wanted_files(stage, root), stage.files),
+        ("params", wanted_params(stage), stage.params),
+    ):
+        lines = [f"    + {entry}" for entry in sorted(want - have)] + [
+            f"    - {entry}" for entry in sorted(have - want)
+        ]
+        text += "\n".join([f"{stage.name}: change {title} in dvc.yaml by", *lines, ""]) if lines else ""
+    return text
+
+
+def write(root: Path) -> None:
+    """Put each stage's list of ssl_hip files into dvc.yaml, in place of the lines that stand there."""
+    wanted = {stage.name: sorted(wanted_files(stage, root)) for stage in stages(root)}
+    lines, current = [], None
+    for line in (root / "dvc.yaml").read_text(encoding="utf-8").splitlines():
+        if heading := re.match(r"  (\w+):", line):
+            current = heading[1]
+        if current not in wanted or not line.startswith(f"    - {PACKAGE}/"):
+            lines.append(line)
+        else:
+            lines += [f"    - {path}" for path in wanted[current]]
+            wanted[current] = []
+    (root / "dvc.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    if "--write" in sys.argv:
+        write(config.ROOT)
+    print("".join(report(stage, config.ROOT) for stage in stages(config.ROOT)) or "dvc.yaml agrees with the notebooks")

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 LOGS = Path("build/logs")
@@ -35,7 +35,7 @@ def dvc(*arguments: str) -> list[str]:
 
 def changed(*targets: str) -> list[str]:
     """Return the names of the stages that `dvc repro` would run, as far as DVC can tell before running any."""
-    done = subprocess.run(dvc("status", "--json", *targets), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(dvc("status", "--json", *targets), capture_output=True, text=True)
     if done.returncode:
         raise StageError(f"dvc status failed:\n{done.stderr.strip()}")
     return list(json.loads(done.stdout))
@@ -92,15 +92,24 @@ def train_all(pending: list[str], jobs: int) -> None:
     with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(train, stage): stage for stage in pending}
         screen = Screen()
-        while not all(future.done() for future in futures):
+        try:
+            while not all(future.done() for future in futures):
+                screen.show(futures)
+                if any(failed(future) for future in futures):
+                    pool.shutdown(wait=False, cancel_futures=True)
+                time.sleep(0.5)
             screen.show(futures)
-            if any(future.done() and not future.cancelled() and future.exception() for future in futures):
-                pool.shutdown(wait=False, cancel_futures=True)
-            time.sleep(0.5)
-        screen.show(futures)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     for future in futures:
         if not future.cancelled():
             future.result()
+
+
+def failed(future: Future) -> bool:
+    """Say whether a worker ended with an error."""
+    return future.done() and not future.cancelled() and future.exception() is not None
 
 
 class Screen:
@@ -118,8 +127,8 @@ class Screen:
         for future, stage in news:
             self.said.add(stage)
             if not future.cancelled():
-                failed = "FAILED; waiting for the trainings that run" if future.exception() else "done"
-                print(f"[{len(self.said)}/{len(futures)}] {stage} {failed}", flush=True)
+                outcome = "FAILED; the trainings that run go on to their end" if future.exception() else "done"
+                print(f"[{len(self.said)}/{len(futures)}] {stage} {outcome}", flush=True)
         running = [f"  {stage}: {progress(stage)}" for future, stage in futures.items() if future.running()]
         self.height = len(running) if live else 0
         if running and (live or time.monotonic() > self.next_report):
@@ -149,7 +158,7 @@ def reproduce(jobs: int) -> None:
         return
     run(dvc("repro", *BEFORE), LOGS / "before.log", echo=True)
     if pending := changed(*PARALLEL):
-        train_all(pending, jobs)
+        train_all(pending[::-1], jobs)  # the longest stand last in params.yaml; begun first, they end together
     run(dvc("repro"), LOGS / "after.log", echo=True)
 
 

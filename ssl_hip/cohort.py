@@ -51,8 +51,7 @@ def build(params: SimpleNamespace, root: Path = ROOT, workers: int = 2) -> pd.Da
 
 def read(root: Path = ROOT) -> pd.DataFrame:
     """Read the manifest back; labels and tags that are empty are empty strings."""
-    return pd.read_csv(root / "data" / "cohort.csv", dtype={"subject": str}, keep_default_na=True).fillna(
-        {"label": "", "tags": ""})
+    return pd.read_csv(root / "data" / "cohort.csv", dtype={"subject": str}, keep_default_na=False)
 
 
 def _quota(splits: list[str], share: float, rng: np.random.Generator) -> list[bool]:
@@ -124,14 +123,16 @@ def _scans(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> l
 def _labelmaps(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
     source = root / cohort.path
     if not cohort.path or not source.is_dir():
-        raise UserError(f"params.yaml: cohort.path '{cohort.path}' is no folder; name the folder of *.nii.gz label maps")
+        raise UserError(f"params.yaml: cohort.path '{cohort.path}' is no folder; "
+                        "name the folder of *.nii.gz label maps")
     files = manifest.volume_files(source)
     manifest.enough(cohort, len(files), "label maps")
     order = np.random.default_rng([cohort.seed, 2]).permutation(len(files))
     splits = [split for split, count in manifest.counts(cohort).items() for _ in range(count)]
     chosen = [files[i] for i in order[: len(splits)]]
     jobs = _jobs(cohort, folder, splits, [manifest.stem(path) for path in chosen])
-    rows = _in_parallel(_labelmap_subject, [job | {"path": path} for job, path in zip(jobs, chosen, strict=True)], workers, "labels")
+    jobs = [job | {"path": path} for job, path in zip(jobs, chosen, strict=True)]
+    rows = _in_parallel(_labelmap_subject, jobs, workers, "label maps")
     manifest.report([row["problem"] for row in rows if "problem" in row])
     return rows
 

@@ -84,7 +84,7 @@ def _vessels(hu: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue, rng: 
         mirror = np.array([1 if side else -1, 1, 1])
         for shift, value, radius in ((0, bright, rng.uniform(3.8, 5.5)), (9, 0.75 * bright, rng.uniform(5, 6.5))):
             path = head + (course + [-shift, 0.7 * shift, 0]) * mirror
-            for start, end in zip(path, path[1:], strict=True):
+            for start, end in zip(path[:-1], path[1:], strict=True):
                 hu[shapes.rod(hu.shape, grid, start, end, radius)] = value
         artery = head + course * mirror
         for place in rng.uniform(0, 3, int(tissue.plaques * 8)):

@@ -15,11 +15,19 @@ from ssl_hip.config import UserError
 
 
 def rows(cohort: SimpleNamespace, root: Path) -> list[manifest.Row]:
+    """Return the manifest's rows of the scans at cohort.path (from `root`), after a check of every one of them.
+
+    Columns of a manifest: subject, image, label (empty when unlabelled, in train only) and, if wanted, split, metal,
+    tags. Without splits they are drawn by cohort.seed in the numbers of cohort.subjects. Raises UserError that lists
+    the problems of all scans.
+    """
     source = root / cohort.path
     if not cohort.path or not source.exists():
         raise UserError(f"params.yaml: cohort.path '{cohort.path}' does not exist; name a manifest CSV "
                         "(subject,image,label[,split]) or a folder with images/ and labels/")
     table = _folder_manifest(source) if source.is_dir() else _read_manifest(source)
+    if table.empty:
+        raise UserError(f"{cohort.path}: holds no scans (files ending in {', '.join(manifest.SUFFIXES)})")
     problems = _manifest_problems(table, cohort.path)
     for row in tqdm(table.itertuples(), total=len(table), desc="check", unit="scan"):
         problems += volumes.check_pair(row.image, row.label or None, list(cohort.foreground))
@@ -33,11 +41,13 @@ def _folder_manifest(source: Path) -> pd.DataFrame:
     """Pair images/ and labels/ by file name; an image without a label of its name is unlabelled."""
     if not (source / "images").is_dir():
         raise UserError(f"{source}: has no folder images/; put scans in images/ and labels of equal names in labels/")
-    labels = {manifest.stem(p): p for p in manifest.volume_files(source / "labels")} if (source / "labels").is_dir() else {}
-    rows = [dict(subject=manifest.stem(p), image=str(p), label=str(labels.pop(manifest.stem(p), "")), split="", metal="0", tags="")
-            for p in manifest.volume_files(source / "images")]
-    manifest.report([f"{path}: there is no image of this name in images/; add it or remove the label" for path in labels.values()])
-    return pd.DataFrame(rows, columns=["subject", "image", "label", "split", "metal", "tags"])
+    images, folder = manifest.volume_files(source / "images"), source / "labels"
+    labels = {manifest.stem(path): path for path in manifest.volume_files(folder)} if folder.is_dir() else {}
+    table = pd.DataFrame({"subject": [manifest.stem(path) for path in images], "image": [str(path) for path in images]})
+    table["label"] = [str(labels.get(subject, "")) for subject in table["subject"]]
+    lonely = sorted(set(labels) - set(table["subject"]))
+    manifest.report([f"{labels[name]}: images/ has no file of this name; add it or drop the label" for name in lonely])
+    return table.assign(split="", metal="0", tags="")
 
 
 def _read_manifest(source: Path) -> pd.DataFrame:
@@ -59,9 +69,10 @@ def _manifest_problems(table: pd.DataFrame, name: str) -> list[str]:
     with_split = table["split"].astype(bool)
     for row in table[with_split].itertuples():
         if row.split not in manifest.SPLITS:
-            problems.append(f"{name}: subject '{row.subject}' has split '{row.split}'; write {', '.join(manifest.SPLITS)}")
+            choice = ", ".join(manifest.SPLITS)
+            problems.append(f"{name}: subject '{row.subject}' has split '{row.split}'; write one of {choice}")
         elif row.split != "train" and not row.label:
-            problems.append(f"{name}: subject '{row.subject}' in {row.split} has no label; move it to train or label it")
+            problems.append(f"{name}: subject '{row.subject}' is in {row.split} without label; move it to train")
     if with_split.any() and not with_split.all():
         problems.append(f"{name}: column split is filled for some subjects only; fill it for all or for none")
     absent = [split for split in manifest.SPLITS if split not in set(table["split"])] if with_split.all() else []
@@ -90,4 +101,5 @@ def _scan_row(row: Any, root: Path) -> manifest.Row:
     header.SetFileName(row.image)
     header.ReadImageInformation()
     image, label = (os.path.relpath(path, root) if path else "" for path in (row.image, row.label))
-    return manifest.row(row.subject, row.split, image, label, header.GetSpacing(), int(row.metal or 0), row.tags)
+    metal = int(row.metal.strip().lower() in ("1", "true", "yes"))
+    return manifest.row(row.subject, row.split, image, label, header.GetSpacing(), metal, row.tags)

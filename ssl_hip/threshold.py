@@ -5,7 +5,7 @@ from scipy import ndimage
 
 
 def threshold_iou(image: np.ndarray, truth: np.ndarray, hu: float, radius: int = 2) -> float:
-    """IoU of voxels above `hu`, closed (ball-like, `radius` voxels) and filled slice by slice, with the truth (bool)."""
+    """IoU with the truth (bool) of the voxels above `hu`, closed by `radius` voxels and filled slice by slice."""
     ball = ndimage.iterate_structure(ndimage.generate_binary_structure(3, 1), radius)
     padded = np.pad(image > hu, radius)
     closed = ndimage.binary_closing(padded, ball)[(slice(radius, -radius),) * 3]

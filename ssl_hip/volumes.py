@@ -118,7 +118,7 @@ def check_pair(image_path: Path | str, label_path: Path | str | None, foreground
     if label is not None:
         problems += _label_problems(label_path, to_array(label), foreground)
     if image is not None and label is not None:
-        problems += _place_problems(image_path, image, label_path, label)
+        problems += place_problems(image_path, image, label_path, label)
     return problems
 
 
@@ -156,7 +156,8 @@ def _label_problems(path: Path | str, voxels: np.ndarray, foreground: list[int])
     return [f"{path}: no voxel has a foreground value ({wanted}), only {found}; mend the label or cohort.foreground"]
 
 
-def _place_problems(image_path: Path | str, image: sitk.Image, label_path: Path | str, label: sitk.Image) -> list[str]:
+def place_problems(image_path: Path | str, image: sitk.Image, label_path: Path | str, label: sitk.Image) -> list[str]:
+    """Return how a label's grid differs from its image's (size, origin, spacing, direction); at most one line."""
     remedy = f"of {image_path}; resample the label onto the image's grid"
     if image.GetSize() != label.GetSize():
         return [f"{label_path}: size {label.GetSize()} instead of {image.GetSize()} {remedy}"]

@@ -1,0 +1,54 @@
+# `make` lists the targets. Everything is installed into .venv; nothing is registered or written outside this folder.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PARAMS ?= params.yaml
+JOBS ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint lab predict figures prune clean
+
+help:        ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+
+setup: .venv/.installed   ## create .venv and install the packages of environment.yml
+
+.venv/.installed: environment.yml pyproject.toml pipeline/requirements.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(PYTHON) pipeline/requirements.py > .venv/requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+repro: setup ## cohort, patches, trainings, tables. JOBS=n trainings at once; PARAMS=params/X.yaml: another profile
+ifeq ($(PARAMS),params.yaml)
+	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
+else
+	@python -m pipeline.profiles $(PARAMS) $(if $(JOBS),--jobs $(JOBS))
+endif
+
+lint: setup  ## ruff: rules and layout
+	ruff check .
+	ruff format --check .
+
+test: lint   ## lint, unit tests, and the smoke profile end to end in a scratch copy (minutes)
+	python -m pytest
+
+lab: setup   ## JupyterLab on this machine only, token on
+	jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks \
+	  --LabApp.news_url= --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	  --LabApp.extension_manager=readonly
+
+predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_matching-48-0
+	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-48-0))
+	@python -m ssl_hip.prediction --image "$(IN)" --out "$(OUT)" --run "$(RUN)"
+
+figures: setup ## the README's pictures, from finished results: results/figures/*.png
+	@python -m ssl_hip.figures
+
+prune: setup ## remove runs that params.yaml does not name (DVC's cache keeps them)
+	@python -m pipeline.grid --prune
+
+clean:       ## remove build/ and tool caches; results, runs and .venv stay
+	rm -rf build .pytest_cache .ruff_cache *.egg-info

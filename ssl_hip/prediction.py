@@ -1,0 +1,133 @@
+"""Segment a whole scan with a finished run: windows, threshold, and back onto the scan's own grid."""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import SimpleITK as sitk
+import torch
+from safetensors.torch import load_file
+
+from ssl_hip import volumes
+from ssl_hip.config import UserError
+from ssl_hip.uncertainty import mc_dropout
+from ssl_hip.unet import UNet3d
+from ssl_hip.windows import sliding_window
+
+BODY_HU = -300.0  # below fat: a window without a voxel above holds air only, hence no bone
+PASSES = 5  # stochastic passes of the uncertainty map
+ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run needs to segment a scan."""
+
+    network: UNet3d
+    spacing_mm: float
+    patch_size: int
+    mean_hu: float
+    sd_hu: float
+
+    def normalise(self, hu):
+        """Return intensities as the network saw them in training."""
+        return (hu - self.mean_hu) / self.sd_hu
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Result on the scan's own grid."""
+
+    mask: sitk.Image  # uint8, 1 = bone
+    uncertainty: sitk.Image  # float32, nats: mean over the passes of the entropy, 0 .. ln 2
+
+
+def load_run(folder: Path | str) -> Run:
+    """Read run.json and the weights of the network it names; raise UserError where the run is not finished."""
+    folder, device = Path(folder), "cuda" if torch.cuda.is_available() else "cpu"
+    if not (folder / "run.json").is_file():
+        raise UserError(_no_weights(folder, "run.json"))
+    info = json.loads((folder / "run.json").read_text())
+    weights = folder / f"{info['network']}.safetensors"
+    if not weights.is_file():
+        raise UserError(_no_weights(folder, weights.name))
+    network = UNet3d(**info["model"])
+    network.load_state_dict(load_file(weights))
+    network.to(device, memory_format=torch.channels_last_3d).eval()
+    return Run(network, info["spacing_mm"], info["patch_size"], **info["normalization"])
+
+
+def _no_weights(folder: Path, missing: str) -> str:
+    stage = f"ceiling@{folder.name.split('-')[-1]}" if folder.name.startswith("ceiling") else f"train@{folder.name}"
+    finished = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/run.json"))) or "none"
+    return (f"{folder}: no finished run ({missing} is missing); 'make repro' trains all, 'dvc repro {stage}' this one "
+            f"if params.yaml lists it; finished in {folder.parent}: {finished}")
+
+
+def segment(image: sitk.Image, run: Run, batch: int = 4) -> Segmentation:
+    """Segment a CT of any orientation and spacing; the result has the geometry of `image`.
+
+    Foreground is a probability above .5 (one pass without dropout), taken after the resampling onto the scan's grid.
+    """
+    coarse = volumes.resample(volumes.canonical(image), run.spacing_mm)
+    hu, network = volumes.to_array(coarse), run.network
+    network.masks.seed(0)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        air, body = run.normalise(volumes.AIR_HU), run.normalise(BODY_HU)
+        maps = sliding_window(
+            partial(probability_and_entropy, network), run.normalise(hu), run.patch_size, batch, air, body
+        )
+    probability, entropy = (volumes.resample_onto(volumes.like(m, coarse), image) for m in maps)
+    return Segmentation(sitk.Cast(probability > 0.5, sitk.sitkUInt8), entropy)
+
+
+def probability_and_entropy(network: UNet3d, x: torch.Tensor) -> torch.Tensor:
+    """Return (B, 2, D, H, W): foreground probability without dropout, and MC dropout's mean entropy in nats.
+
+    x: (B, 1, D, H, W). Dropout masks are drawn window by window, so that they do not depend on the batch size.
+    """
+    probability = network(x)[0].float().softmax(1)[:, 1]
+    entropy = torch.cat([mc_dropout(network, window, PASSES).mean_entropy for window in x.split(1)])
+    return torch.stack([probability, entropy], 1)
+
+
+def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[Path, Path]:
+    """Segment a scan file; return the paths of OUT/NAME_mask.nii.gz (uint8) and OUT/NAME_uncertainty.nii.gz (float32).
+
+    Raises UserError where the scan is not a CT, the run has no weights, or OUT is no folder.
+    """
+    image_path, out = Path(image_path), Path(out)
+    if problems := volumes.check_pair(image_path, None, []):
+        raise UserError("; ".join(problems))
+    if out.is_file() or out.name.endswith(ENDINGS):
+        raise UserError(f"{out}: the output is a folder; name one")
+    result = segment(volumes.read_image(image_path), load_run(run))
+    stem = next((image_path.name.removesuffix(e) for e in ENDINGS if image_path.name.endswith(e)), image_path.stem)
+    mask, uncertainty = (out / f"{stem}_{kind}.nii.gz" for kind in ("mask", "uncertainty"))
+    volumes.write(result.uncertainty, uncertainty)
+    volumes.write(result.mask, mask)
+    return mask, uncertainty
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: python -m ssl_hip.prediction --image IN --out OUT --run RUN; 1 after a user's mistake."""
+    parser = argparse.ArgumentParser(description="Segment the hip bones of a CT scan with a finished run.")
+    parser.add_argument("--image", required=True, help="CT in Hounsfield units, e.g. NIfTI")
+    parser.add_argument("--out", required=True, help="folder for the mask and the uncertainty map")
+    parser.add_argument("--run", required=True, help="folder of a finished run, e.g. runs/embedding_matching-48-0")
+    options = parser.parse_args(arguments)
+    try:
+        for path in predict(options.image, options.out, options.run):
+            print(path)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

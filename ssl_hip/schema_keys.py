@@ -1,0 +1,197 @@
+"""The keys of params.yaml, their types and ranges. A new method adds its group here."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def ordered(bounds: list[float]) -> list[float]:
+    """Refuse a range whose end lies below its start."""
+    if bounds[0] > bounds[1]:
+        raise ValueError("must go from the smaller to the larger number")
+    return bounds
+
+
+def distinct(values: list) -> list:
+    """Refuse a list that says something twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("must not name anything twice")
+    return values
+
+
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Pair = Field(min_length=2, max_length=2)
+Draws = Annotated[list[Whole], AfterValidator(distinct)]
+Threshold = Annotated[list[Share], Pair, AfterValidator(ordered)]  # times ln 2
+Millimetres = Annotated[list[Positive], Pair, AfterValidator(ordered)]
+
+
+class Section(BaseModel):
+    """A group of keys: unknown ones are refused, and so are texts in place of numbers, infinity and NaN."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Splits(Section):
+    """A number for each split."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+
+class Phantom(Section):
+    """The generated subjects."""
+
+    in_plane_mm: Millimetres
+    slice_mm: Millimetres
+    diseased: Share
+    metal: Share
+
+
+class Cohort(Section):
+    """Where the scans come from."""
+
+    source: Literal["phantom", "labelmaps", "scans"]
+    path: str
+    foreground: Annotated[list[Annotated[int, Field(ge=1, le=254)]], Field(min_length=1), AfterValidator(distinct)]
+    subjects: Splits
+    seed: Whole
+    phantom: Phantom
+
+
+class Patches(Section):
+    """How scans are cut, and the labelled subsets."""
+
+    spacing_mm: Positive
+    size: Annotated[int, Field(ge=8)]
+    count: Splits
+    body_hu: Annotated[float, Field(ge=-1024, le=3000)]
+    min_foreground: BelowOne
+    subsets: Annotated[dict[Count, Count], Field(min_length=1)]
+    draws: Count
+    seed: Whole
+
+
+class Model(Section):
+    """The network."""
+
+    width: Count
+    levels: Annotated[int, Field(ge=1, le=7)]
+    norm: Literal["group", "batch", "instance"]
+    dropout: BelowOne
+
+
+class Train(Section):
+    """The grid of runs."""
+
+    methods: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
+    labelled_patches: Annotated[list[Count], Field(min_length=1), AfterValidator(distinct)]
+    draws: Annotated[Draws, Field(min_length=1)]
+    ceiling_draws: Draws
+    base_seed: Whole
+    threads: Count
+
+
+class Collapse(Section):
+    """When a run counts as collapsed."""
+
+    foreground_share: Share
+    iou_drop: Share
+    patience: Count
+
+
+class Optimization(Section):
+    """What all methods share."""
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    betas: Annotated[list[BelowOne], Pair]
+    precision: Literal["bfloat16", "float32"]
+    bn_batches: Literal["joint", "separate"]
+    student_noise: Weight
+    teacher_noise: Weight
+    ema_decay: Share
+    ema_warmup: bool
+    validate_every: Count
+    network: Literal["student", "teacher"]
+    collapse: Collapse
+
+
+class Supervised(Section):
+    """ssl_hip/methods/supervised.py."""
+
+    dice_epsilon: Positive
+
+
+class MeanTeacher(Section):
+    """ssl_hip/methods/mean_teacher.py."""
+
+    weight: Weight
+
+
+class Uamt(Section):
+    """ssl_hip/methods/uamt.py."""
+
+    weight: Weight
+    passes: Count
+    threshold: Threshold
+    target: Literal["single_pass", "mean"]
+
+
+class EmbeddingMatching(Section):
+    """ssl_hip/methods/embedding_matching.py."""
+
+    weight_ua: Weight
+    weight_nn: Weight
+    weight_en: Weight
+    threshold: Threshold
+    passes: Count
+    references: Count
+    runs: Count
+    band_mm: Positive
+    pool: Literal["batch", "pair"]
+    kernel: Literal["cosine", "euclidean"]
+    reduce: Literal["mean", "max"]
+    center: bool
+    temperature: Positive
+
+
+class Methods(Section):
+    """One group a method, under its file's name."""
+
+    supervised: Supervised
+    mean_teacher: MeanTeacher
+    uamt: Uamt
+    embedding_matching: EmbeddingMatching
+
+
+class Tables(Section):
+    """Notebook 04."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Figures(Section):
+    """Notebook 05."""
+
+    window_hu: Annotated[list[float], Pair, AfterValidator(ordered)]
+
+
+class Params(Section):
+    """params.yaml."""
+
+    cohort: Cohort
+    patches: Patches
+    model: Model
+    train: Train
+    optimization: Optimization
+    methods: Methods
+    tables: Tables
+    figures: Figures

@@ -1,0 +1,145 @@
+"""Rules of params.yaml that tie keys to one another or to files: each yields (dotted key, what is wrong)."""
+
+import csv
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ssl_hip.manifest import volume_files
+
+Problems = Iterator[tuple[str, str]]
+
+
+def patch_edge(size: int, levels: int, root: Path) -> Problems:
+    """Every level of the network halves the patch."""
+    step = 2 ** (levels - 1)
+    if size % step:
+        yield "patches.size", f"is {size}, must be a multiple of {step} = 2^(model.levels - 1)"
+
+
+def group_width(norm: str, width: int, root: Path) -> Problems:
+    """Group normalisation has 8 groups."""
+    if norm == "group" and width % 8:
+        yield "model.width", f"is {width}, must be a multiple of 8 with model.norm: group"
+
+
+def methods_exist(names: list[str], settings: dict, root: Path) -> Problems:
+    """A method has a file and a group of settings."""
+    folder = Path(__file__).parent / "methods"
+    there = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    for name in names:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"may be {', '.join(there)}"
+            yield "train.methods", f"no method is called '{name}'; {hint}"
+        elif name not in settings:
+            yield "train.methods", f"'{name}' has no settings; add the group methods.{name}"
+
+
+def subsets_are_known(chosen: list[int], subsets: dict[int, int], root: Path) -> Problems:
+    """A run's labelled patches are one of the subsets."""
+    for size in chosen:
+        if size not in subsets:
+            there = ", ".join(map(str, subsets))
+            yield "train.labelled_patches", f"no subset has {size} patches; may be {there} (keys of patches.subsets)"
+
+
+def draws_exist(draws: list[int], ceiling: list[int], number: int, root: Path) -> Problems:
+    """Draws count from 0 to patches.draws - 1."""
+    for key, values in (("train.draws", draws), ("train.ceiling_draws", ceiling)):
+        for draw in values:
+            if draw >= number:
+                yield key, f"names draw {draw}, may go up to {number - 1}; or raise patches.draws"
+
+
+def subsets_nest(subsets: dict[int, int], count: int, root: Path) -> Problems:
+    """A larger subset contains the smaller one, and every scan of a subset gives at least one patch."""
+    before = 0
+    for size, scans in sorted(subsets.items()):
+        key = f"patches.subsets.{size}"
+        if scans < before:
+            yield key, f"comes from {scans} scans, but the smaller subset from {before}"
+        if scans > size:
+            yield key, f"{size} patches cannot come from {scans} scans; at most {size}"
+        if size > count:
+            yield key, f"asks for {size} patches, at most patches.count.train = {count}"
+        before = max(before, scans)
+
+
+def something_is_unlabelled(methods: list[str], chosen: list[int], count: int, root: Path) -> Problems:
+    """Semi-supervised methods need patches without labels."""
+    if set(methods) - {"supervised"} and count in chosen:
+        remedy = "leave some unlabelled, or name only 'supervised' in train.methods"
+        yield "train.labelled_patches", f"{count} are all training patches; {remedy}"
+
+
+def scans_suffice(source: str, subjects: dict, count: dict, subsets: dict[int, int], root: Path) -> Problems:
+    """Where cohort.subjects says how many scans there are, they must give the patches asked for."""
+    if source == "scans":
+        return
+    for split, scans in subjects.items():
+        if count[split] < scans:
+            reason = f"one a scan (cohort.subjects.{split})"
+            yield f"patches.count.{split}", f"is {count[split]}, must be {scans} at least: {reason}"
+    share, rest = divmod(count["train"], subjects["train"])
+    for size, scans in subsets.items():
+        key = f"patches.subsets.{size}"
+        surely = scans * share + max(0, scans - (subjects["train"] - rest))  # where the scans with fewest are drawn
+        if scans > subjects["train"]:
+            yield key, f"comes from {scans} labelled scans, at most cohort.subjects.train = {subjects['train']}"
+        elif surely < size <= count["train"]:
+            yield key, f"asks for {size} patches, but {scans} scans give {surely}; name more scans"
+
+
+def input_exists(source: str, name: str, subjects: dict, root: Path) -> Problems:
+    """Real scans and label maps are there; what they hold is checked when the cohort is built."""
+    path = root / name
+    if source == "phantom":
+        return
+    if not name or not path.exists():
+        maps, scans = "a folder of label maps", "a manifest CSV, or a folder with images/ and labels/"
+        what = f"with source {source} it names {maps if source == 'labelmaps' else scans}, from the project's folder"
+        yield "cohort.path", (f"'{name}' does not exist; " if name else "empty; ") + what
+    elif source == "labelmaps":
+        yield from enough_maps(path, name, sum(subjects.values()))
+    elif path.is_file():
+        yield from manifest_files(path, name)
+
+
+def enough_maps(path: Path, name: str, wanted: int) -> Problems:
+    """The folder holds as many label maps as there are subjects."""
+    found = len(volume_files(path)) if path.is_dir() else 0
+    if found < wanted:
+        said = f"asks for {wanted} subjects, but {name} holds {found} label maps"
+        yield "cohort.subjects", f"{said}; lower them or add files"
+
+
+def manifest_files(path: Path, name: str) -> Problems:
+    """Every file that a manifest names is there; its paths are meant from the manifest's own folder."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error):
+        yield "cohort.path", f"{name} is not a CSV file in UTF-8; its header is subject,image,label[,split]"
+        return
+    absent = [
+        f"line {line}: {column} {row[column]}"
+        for line, row in enumerate(rows, start=2)
+        for column in ("image", "label")
+        if row.get(column) and not (path.parent / row[column]).exists()
+    ]
+    if absent:
+        yield "cohort.path", f"{name} names files that do not exist: {'; '.join(absent)}"
+
+
+RULES = (  # keys whose values a rule takes; it is asked only where nothing else is wrong with them
+    (("patches.size", "model.levels"), patch_edge),
+    (("model.norm", "model.width"), group_width),
+    (("train.methods", "methods"), methods_exist),
+    (("train.labelled_patches", "patches.subsets"), subsets_are_known),
+    (("train.draws", "train.ceiling_draws", "patches.draws"), draws_exist),
+    (("patches.subsets", "patches.count.train"), subsets_nest),
+    (("train.methods", "train.labelled_patches", "patches.count.train"), something_is_unlabelled),
+    (("cohort.source", "cohort.subjects", "patches.count", "patches.subsets"), scans_suffice),
+    (("cohort.source", "cohort.path", "cohort.subjects"), input_exists),
+)

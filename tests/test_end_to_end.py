@@ -1,0 +1,49 @@
+"""The smoke profile from nothing to the tables, twice: the second run leaves dvc.lock as it was."""
+
+import json
+
+import pytest
+import scratch
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Reproduce the smoke profile once; hand out the folder with dvc.lock added to git."""
+    root = scratch.copy(tmp_path_factory.mktemp("smoke"))
+    scratch.commit(root)
+    done = scratch.run(root, "python", "-m", "pipeline.jobs")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    assert scratch.git(root, "add", "-f", "dvc.lock", "results").returncode == 0
+    assert (root / "dvc.lock").stat().st_size > 0
+    return root
+
+
+def unchanged(root) -> bool:
+    """Say whether dvc.lock and the results are as they were added to git."""
+    return scratch.git(root, "diff", "--exit-code", "dvc.lock", "results").returncode == 0
+
+
+def test_nothing_to_do_the_second_time(project):
+    done = scratch.run(project, "dvc", "repro")
+    assert done.returncode == 0 and "Running stage" not in done.stdout
+
+
+def test_running_again_gives_the_same_bytes(project):
+    done = scratch.run(project, "dvc", "repro", "--force")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    assert unchanged(project), scratch.git(project, "diff", "dvc.lock", "results").stdout
+
+
+def test_an_unseeded_draw_is_noticed(project):
+    path = project / "notebooks/04_tables.ipynb"
+    notebook = json.loads(path.read_text())
+    planted = {"cell_type": "code", "id": "planted", "metadata": {}, "outputs": [], "execution_count": None}
+    notebook["cells"].append(planted | {"source": ["import numpy\n", "print(numpy.random.random())"]})
+    path.write_text(json.dumps(notebook))
+    assert scratch.run(project, "dvc", "repro", "tables").returncode == 0
+    scratch.git(project, "add", "-f", "dvc.lock", "results")
+    assert unchanged(project)
+    assert scratch.run(project, "dvc", "repro", "--force", "--single-item", "tables").returncode == 0
+    assert not unchanged(project)

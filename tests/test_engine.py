@@ -1,0 +1,96 @@
+"""Notebooks run by the engine: reports are the same from run to run; failures keep all and end with the message."""
+
+import copy
+import json
+
+import pytest
+import scratch
+
+from pipeline.scrub import scrub
+from pipeline.source import canonical, dump
+
+
+def notebook(*cells: str) -> dict:
+    """Return a notebook as JupyterLab would save it."""
+    common = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    return {
+        "cells": [common | {"id": f"random{number}", "source": text} for number, text in enumerate(cells)],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "any", "language": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def execute(folder, *cells: str):
+    """Run the cells with the engine in `folder`, as a stage would."""
+    (folder / "in.ipynb").write_text(json.dumps(notebook(*cells)))
+    (folder / "out.ipynb").unlink(missing_ok=True)
+    return scratch.run(folder, "papermill", "--engine", "ssl_hip", "in.ipynb", "out.ipynb", "-p", "draw", "3")
+
+
+LIVELY = """import sys, time, warnings
+from IPython.display import display
+from ipywidgets import IntSlider
+from tqdm import tqdm
+for step in tqdm(range(3)):
+    print("step", step); print("aside", file=sys.stderr)
+display(IntSlider())
+warnings.warn("a warning")
+print(object(), "a\\rb")
+object()"""
+
+
+def test_two_runs_give_the_same_bytes_and_show_progress(tmp_path):
+    reports = []
+    for _ in range(2):
+        done = execute(tmp_path, "draw = 0", LIVELY, "import os; print(os.getcwd())")
+        assert done.returncode == 0, done.stderr
+        reports.append((tmp_path / "out.ipynb").read_bytes())
+    assert reports[0] == reports[1]
+    assert "3/3" in done.stderr and "step 2" in done.stdout
+    report = reports[0].decode()
+    assert "step 2" in report and "object at 0x..." in report and str(tmp_path) not in report
+    assert not (tmp_path / "out.failed.ipynb").exists()
+
+
+def test_user_error_is_the_last_thing_on_the_terminal(tmp_path):
+    done = execute(
+        tmp_path, "print('before')", "from ssl_hip.config import UserError\nraise UserError('mend x\\nand y')"
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("UserError: mend x\nand y\n") and "Traceback" not in done.stderr
+    assert not (tmp_path / "out.ipynb").exists()
+    assert "before" in (tmp_path / "out.failed.ipynb").read_text()
+
+
+def test_other_errors_show_their_traceback(tmp_path):
+    done = execute(tmp_path, "1 / 0")
+    assert done.returncode == 1 and done.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert "Traceback" in done.stderr and not (tmp_path / "out.ipynb").exists()
+
+
+def test_a_dead_kernel_is_named(tmp_path):
+    done = execute(tmp_path, "import os; os._exit(9)")
+    assert done.returncode == 138 and "memory" in done.stderr.splitlines()[-1]
+
+
+def test_scrub_twice_is_scrub_once(tmp_path):
+    execute(tmp_path, "print(object())")
+    once = scrub(json.loads((tmp_path / "out.ipynb").read_text()))
+    assert scrub(copy.deepcopy(once)) == once
+
+
+@pytest.mark.parametrize("metadata", [{}, {"execution": {"busy": "12:00"}}, {"collapsed": True}])
+def test_canonical_source_ignores_what_saving_changes(metadata):
+    plain, saved = notebook("a = 1", "b = 2"), notebook("a = 1", "b = 2", "")
+    saved["metadata"] |= {"language_info": {"version": "3.11.99"}, "widgets": {}}
+    for number, cell in enumerate(saved["cells"]):
+        cell |= {"id": f"other{number}", "metadata": metadata, "execution_count": 4, "outputs": [{"text": "x"}]}
+    assert dump(canonical(plain)) == dump(canonical(saved))
+    assert dump(canonical(plain)) != dump(canonical(notebook("a = 1", "b = 3")))
+
+
+def test_canonical_source_keeps_tags():
+    tagged = notebook("draw = 0")
+    tagged["cells"][0]["metadata"] = {"tags": ["parameters"], "slideshow": {}}
+    assert canonical(tagged)["cells"][0]["metadata"] == {"tags": ["parameters"]}

@@ -1,0 +1,79 @@
+"""Failures on the way: the failing stage and its message are the last lines, and nothing passes for a result."""
+
+import pytest
+import scratch
+
+from pipeline.jobs import explain
+from ssl_hip.config import ROOT
+
+DVC_LOG = """Running stage 'cohort':
+> papermill build/nb/01_cohort.ipynb
+Executing notebook with kernel: python3
+  0%|   | 0/2\r 50%|   | 1/2
+{end}
+ERROR: failed to reproduce 'cohort': failed to run: papermill ..., exited with 1
+"""
+
+
+def test_a_users_mistake_stands_alone_at_the_end(tmp_path):
+    text = explain(
+        DVC_LOG.format(end="(notebook: x)\nUserError: scan.nii.gz: missing;\nput it there"), tmp_path / "log"
+    )
+    assert text.startswith("Stage cohort failed") and text.endswith(
+        "\n\nUserError: scan.nii.gz: missing;\nput it there"
+    )
+
+
+def test_a_bug_shows_the_end_of_the_output(tmp_path):
+    text = explain(DVC_LOG.format(end="Traceback ...\nValueError: no"), tmp_path / "log")
+    assert text.endswith(" 50%|   | 1/2\nTraceback ...\nValueError: no")
+
+
+TREE = """stages:
+  check: {cmd: mkdir -p build && echo > build/checked, outs: [build/checked]}
+  source: {cmd: echo > build/source, deps: [build/checked], outs: [build/source]}
+  patches: {cmd: echo > build/patches, deps: [build/checked], outs: [build/patches]}
+  train:
+    matrix: {draw: [0, 1, 2]}
+    cmd: CMD
+    deps: [build/patches]
+    outs:
+    - build/run${item.draw}
+  ceiling:
+    matrix: {draw: [0]}
+    cmd: echo ${item.draw} > build/ceiling
+    deps: [build/patches]
+    outs: [build/ceiling]
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A small pipeline with the same groups of stages."""
+    for name in ("pipeline/__init__.py", "pipeline/jobs.py", "ssl_hip/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / "ssl_hip/schema.py").write_text('"""Nothing to check."""\n')
+    (tmp_path / ".gitignore").write_text("build/\n")
+    scratch.commit(tmp_path)
+    assert scratch.run(tmp_path, "dvc", "init", "-q").returncode == 0
+    return tmp_path
+
+
+def jobs(project, command: str):
+    (project / "dvc.yaml").write_text(TREE.replace("CMD", command))
+    return scratch.run(project, "python", "-m", "pipeline.jobs", "--jobs", "2")
+
+
+def test_trainings_run_side_by_side_and_once(project):
+    done = jobs(project, "sleep 1 && echo ${item.draw} > build/run${item.draw}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 trainings to do, 2 at once" in done.stdout and "[4/4]" in done.stdout
+    again = scratch.run(project, "python", "-m", "pipeline.jobs")
+    assert again.stdout == "Nothing has changed since the last run: all results are up to date.\n"
+
+
+def test_a_failing_training_ends_the_job(project):
+    done = jobs(project, "'echo \"UserError: draw ${item.draw} is bad\" && exit 3'")
+    assert done.returncode == 1
+    assert "Stage train@" in done.stderr and done.stderr.strip().splitlines()[-1].startswith("UserError: draw")

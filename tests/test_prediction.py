@@ -1,0 +1,138 @@
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from safetensors.torch import save_file
+
+from ssl_hip import prediction, volumes
+from ssl_hip.unet import UNet3d
+from ssl_hip.windows import sliding_window
+
+torch.set_num_threads(1)
+SIZE = 16
+MODEL = {"width": 8, "levels": 2, "norm": "group", "dropout": 0.15}
+
+
+def noise(shape, seed=0):
+    return np.random.default_rng([seed, 3]).normal(size=shape).astype(np.float32)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """A CT with anisotropic spacing and flipped axes: soft tissue with a bright ball, air around."""
+    place = np.indices((20, 36, 30)).T.reshape(30, 36, 20, 3).transpose(2, 1, 0, 3)
+    distance = np.linalg.norm((place - [10, 18, 15]) * [3.0, 1.5, 1.5], axis=-1)
+    hu = np.where(distance < 12, 800, np.where(distance < 24, 40, -1000)).astype(np.int16)
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((1.5, 1.5, 3.0))
+    image.SetOrigin((12.3, -45.6, 78.9))
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    volumes.write(image, tmp_path / "scan.nii.gz")
+    return tmp_path / "scan.nii.gz"
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "runs/supervised-8-0"
+    folder.mkdir(parents=True)
+    save_file(UNet3d(**MODEL).state_dict(), folder / "student.safetensors")
+    info = {"network": "student", "model": MODEL, "spacing_mm": 2.0, "patch_size": SIZE,
+            "normalization": {"mean_hu": -100.0, "sd_hu": 400.0}}
+    (folder / "run.json").write_text(json.dumps(info))
+    return folder
+
+
+class BrightIsBone(torch.nn.Module):
+    """Stand-in network: foreground where the CT is above 400 HU."""
+
+    def __init__(self):
+        super().__init__()
+        self.masks = UNet3d(**MODEL).masks
+
+    def forward(self, x):
+        bright = 50 * (x - (400 + 100) / 400)
+        return torch.cat([-bright, bright], 1), x
+
+
+def stand_in():
+    return prediction.Run(BrightIsBone(), 2.0, SIZE, mean_hu=-100.0, sd_hu=400.0)
+
+
+@pytest.mark.parametrize("batch", [3, 7])
+def test_batching_changes_nothing(batch):
+    network, found = UNet3d(**MODEL).eval(), []
+    for size in (1, batch):
+        network.masks.seed(0)
+        with torch.no_grad():
+            maps = sliding_window(partial(prediction.probability_and_entropy, network), noise((24, 20, 16)), SIZE, size)
+        found.append(maps)
+    (probability, entropy), (again, entropy_again) = found
+    assert np.allclose(probability, again, rtol=1e-5, atol=1e-6) and np.ptp(probability) > 0
+    assert np.array_equal(entropy, entropy_again) and entropy.max() > 0
+
+
+@pytest.mark.parametrize("code", ["LPS", "RAI", "SPR"])
+def test_mask_lies_where_the_bone_is(scan, code):
+    image = sitk.DICOMOrient(volumes.read_image(scan), code)
+    result = prediction.segment(image, stand_in())
+    mask, truth = volumes.to_array(result.mask) > 0, volumes.to_array(image) > 400
+    assert np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth) > 0.85
+    for made in (result.mask, result.uncertainty):
+        assert made.GetSize() == image.GetSize() and made.GetDirection() == image.GetDirection()
+        assert made.GetOrigin() == image.GetOrigin() and made.GetSpacing() == image.GetSpacing()
+
+
+def test_files_have_the_geometry_of_the_scan(scan, run, tmp_path):
+    mask, uncertainty = map(volumes.read_image, prediction.predict(scan, tmp_path / "out", run))
+    image = volumes.read_image(scan)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["scan_mask.nii.gz", "scan_uncertainty.nii.gz"]
+    for made in (mask, uncertainty):
+        assert made.GetSize() == image.GetSize()
+        for name in ("GetOrigin", "GetSpacing", "GetDirection"):
+            assert getattr(made, name)() == getattr(image, name)()
+    assert set(np.unique(volumes.to_array(mask))) <= {0, 1} and mask.GetPixelID() == sitk.sitkUInt8
+    nats = volumes.to_array(uncertainty)
+    assert nats.dtype == np.float32 and nats.min() >= 0 and 0 < nats.max() <= np.log(2) + 1e-6
+
+
+def test_two_predictions_are_the_same_bytes(scan, run, tmp_path):
+    first, second = (prediction.predict(scan, tmp_path / name, run) for name in "ab")
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def command(scan, run, out):
+    return prediction.main(["--image", str(scan), "--out", str(out), "--run", str(run)])
+
+
+def test_command_line(scan, run, tmp_path, capsys):
+    assert command(scan, run, tmp_path / "out") == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / f"out/scan_{k}.nii.gz") for k in ("mask", "uncertainty")]
+
+
+def mistakes(scan, run, tmp_path):
+    """(what the message says, image, run, out)"""
+    picture, empty = tmp_path / "picture.nii.gz", tmp_path / "runs/uamt-8-1"
+    volumes.write(volumes.read_image(scan) > 400, picture)
+    empty.mkdir()
+    (empty / "run.json").write_text('{"network": "teacher"}')
+    return {
+        "missing scan": ("no such file", tmp_path / "no.nii.gz", run, tmp_path / "out"),
+        "no CT": ("8-bit", picture, run, tmp_path / "out"),
+        "unknown run": ("dvc repro train@dtc-8-0'", scan, tmp_path / "runs/dtc-8-0", tmp_path / "out"),
+        "unknown ceiling": ("ceiling@3'", scan, tmp_path / "runs/ceiling-all-3", tmp_path / "out"),
+        "run without weights": ("teacher.safetensors is missing", scan, empty, tmp_path / "out"),
+        "output is a file": ("is a folder", scan, run, tmp_path / "mask.nii.gz"),
+    }
+
+
+@pytest.mark.parametrize("name", ["missing scan", "no CT", "unknown run", "unknown ceiling", "run without weights",
+                                  "output is a file"])
+def test_mistakes_are_one_line(scan, run, tmp_path, capsys, name):
+    words, image, folder, out = mistakes(scan, run, tmp_path)[name]
+    assert command(image, folder, out) == 1
+    message = capsys.readouterr().err
+    assert words in message and message.count("\n") == 1 and "Traceback" not in message
+    assert not out.exists()

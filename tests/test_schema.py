@@ -1,0 +1,158 @@
+"""Every mistake in params.yaml gets one line that names the key and says what it may be."""
+
+import copy
+
+import pytest
+
+from ssl_hip import schema
+from ssl_hip.config import ROOT, read_yaml
+
+PROFILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
+METHODS = "embedding_matching, mean_teacher, supervised, uamt"
+DELETED = object()
+
+BAD = [  # key, value, what the one line says after the key
+    ("model.norms", "group", "unknown key; did you mean 'norm'?"),
+    ("colour", 1, "unknown key; may be cohort, patches, model, train, optimization, methods, tables, figures"),
+    ("model.width", "8", "is '8', must be a whole number"),
+    ("model.width", 8.0, "is 8.0, must be a whole number"),
+    ("model.width", True, "is True, must be a whole number"),
+    ("model.width", 12, "is 12, must be a multiple of 8 with model.norm: group"),
+    ("model.dropout", 1.5, "is 1.5, must be less than 1"),
+    ("model.dropout", "none", "is 'none', must be a number"),
+    ("model.dropout", float("nan"), "is nan, must be a finite number"),
+    ("model.norm", "layer", "is 'layer', must be 'group', 'batch' or 'instance'"),
+    ("model.norm", DELETED, "missing; add it as in params/paper.yaml"),
+    ("model", None, "is empty, must be a group of keys"),
+    ("methods", DELETED, "missing; add it as in params/paper.yaml"),
+    ("patches.size", 36, "is 36, must be a multiple of 8 = 2^(model.levels - 1)"),
+    ("patches.subsets", {8: 1, 16: 20}, ".16: 16 patches cannot come from 20 scans; at most 16"),
+    ("patches.subsets", {8: 4, 48: 3}, ".48: comes from 3 scans, but the smaller subset from 4"),
+    ("patches.subsets", {8: 1, 48: 2}, ".48: asks for 48 patches, but 2 scans give 32; name more scans"),
+    ("patches.subsets", {8: 1, 2000: 60}, ".2000: asks for 2000 patches, at most patches.count.train = 960"),
+    ("patches.subsets", {8: 1, 90: 61}, ".90: comes from 61 labelled scans, at most cohort.subjects.train = 60"),
+    ("patches.subsets", {8: 1, "48": 3}, ".48: is '48', must be a whole number"),
+    ("patches.count.test", 3, "is 3, must be 12 at least: one a scan (cohort.subjects.test)"),
+    ("train.methods", ["supervised", "mean_teachr"], "no method is called 'mean_teachr'; did you mean 'mean_teacher'?"),
+    ("train.methods", ["zzz"], f"no method is called 'zzz'; may be {METHODS}"),
+    ("train.methods", ["uamt", "uamt"], "is ['uamt', 'uamt'], must not name anything twice"),
+    ("train.methods", [], "is [], must have at least 1 item"),
+    ("train.labelled_patches", [8, 50], "no subset has 50 patches; may be 8, 48 (keys of patches.subsets)"),
+    ("train.draws", [0, 5], "names draw 5, may go up to 4; or raise patches.draws"),
+    ("train.ceiling_draws", [7], "names draw 7, may go up to 4; or raise patches.draws"),
+    ("optimization.betas", [0.9], "is [0.9], must have at least 2 items"),
+    ("optimization.epochs", 0, "is 0, must be greater than or equal to 1"),
+    ("optimization.ema_warmup", "no", "is 'no', must be true or false"),
+    ("methods.uamt.threshold", [1.0, 0.75], "is [1.0, 0.75], must go from the smaller to the larger number"),
+    ("methods.embedding_matching.references", 0, "is 0, must be greater than or equal to 1"),
+    ("cohort.phantom.metal", 1.1, "is 1.1, must be less than or equal to 1"),
+    ("cohort.source", "dicom", "is 'dicom', must be 'phantom', 'labelmaps' or 'scans'"),
+]
+
+
+@pytest.fixture(scope="module")
+def default() -> dict:
+    return read_yaml(ROOT / "params.yaml")
+
+
+def changed(tree: dict, key: str, value) -> dict:
+    tree = copy.deepcopy(tree)
+    *groups, name = key.split(".")
+    group = tree
+    for part in groups:
+        group = group[part]
+    group.pop(name, None)
+    if value is not DELETED:
+        group[name] = value
+    return tree
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.name)
+def test_profiles_are_in_order(path):
+    tree = read_yaml(path)
+    assert [p for p in schema.check(tree) if not p.startswith(("cohort.path", "cohort.subjects"))] == []
+
+
+@pytest.mark.parametrize(("key", "value", "said"), BAD, ids=[f"{key}={value}"[:50] for key, value, _ in BAD])
+def test_one_mistake_gives_one_line(default, key, value, said):
+    unrelated = ("train.labelled_patches", "train.methods") if key.startswith("patches.subsets") else ()
+    found = [p for p in schema.check(changed(default, key, value)) if not p.startswith(unrelated)]
+    assert len(found) == 1 and found[0] in (f"{key}: {said}", f"{key}{said}")
+
+
+def test_a_misspelt_key_is_not_reported_as_missing_too(default):
+    tree = changed(changed(default, "patches.spacing_mm", DELETED), "patches.spacing", 1.0)
+    assert schema.check(tree) == ["patches.spacing: unknown key; did you mean 'spacing_mm'?"]
+
+
+def test_all_mistakes_are_told_at_once(default):
+    tree = changed(changed(changed(default, "model.width", 12), "train.draws", [9]), "figures.window", 1)
+    tree["train"]["methods"] = ["a", "b"]
+    assert [p.split(":")[0] for p in schema.check(tree)] == [
+        "figures.window", "model.width", "train.methods", "train.methods", "train.draws"
+    ]  # fmt: skip
+
+
+def test_semi_supervised_methods_need_unlabelled_patches(default):
+    tree = changed(changed(default, "patches.subsets", {960: 60}), "train.labelled_patches", [960])
+    assert "leave some unlabelled" in schema.check(tree)[0]
+    assert schema.check(changed(tree, "train.methods", ["supervised"])) == []
+
+
+def test_real_input_needs_a_path(default):
+    said = "cohort.path: empty; with source scans it names a manifest CSV, or a folder with images/ and labels/"
+    assert schema.check(changed(default, "cohort.source", "scans")) == [f"{said}, from the project's folder"]
+
+
+def test_label_maps_must_be_there_and_enough(default, tmp_path):
+    tree = changed(changed(default, "cohort.source", "labelmaps"), "cohort.path", "maps")
+    assert schema.check(tree, tmp_path)[0].startswith("cohort.path: 'maps' does not exist; with source labelmaps")
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "a.nii.gz").touch()
+    assert schema.check(tree, tmp_path) == [
+        "cohort.subjects: asks for 80 subjects, but maps holds 1 label maps; lower them or add files"
+    ]
+
+
+def test_files_of_a_manifest_must_be_there(default, tmp_path):
+    tree = changed(changed(default, "cohort.source", "scans"), "cohort.path", "mine/scans.csv")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.nii").touch()
+    manifest = tmp_path / "mine" / "scans.csv"
+    manifest.write_text("subject,image,label\na,a.nii,\nb,b.nii,b_label.nii\n")
+    assert schema.check(tree, tmp_path) == [
+        "cohort.path: mine/scans.csv names files that do not exist: line 3: image b.nii; line 3: label b_label.nii"
+    ]
+    manifest.write_bytes(b"\x1f\x8b\xff\xfe")
+    assert "not a CSV file" in schema.check(tree, tmp_path)[0]
+
+
+TEXTS = [  # what is done to the file's text, what is said
+    (("model:\n  width", "model:\n\twidth"), "'\\t' that cannot start any token"),
+    (("  width: 8", "  width: 8\n  width: 16"), "duplicate key"),
+    (("  width: 8", "  width: [8"), "not valid YAML"),
+    (("learning_rate: 1.0e-3", "learning_rate: 1e-3 x"), "optimization.learning_rate: is '1e-3 x', must be a number"),
+    (("passes: 5 ", "passes: 0 "), "methods.uamt.passes: is 0, must be greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("edit", "said"), TEXTS, ids=[said[:20] for _, said in TEXTS])
+def test_a_broken_file_is_refused_without_traceback(edit, said, tmp_path, capsys):
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    assert edit[0] in text
+    path.write_text(text.replace(*edit, 1))
+    assert schema.main([str(path)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_exponents_without_a_point_are_numbers(tmp_path, capsys):
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text().replace("learning_rate: 1.0e-3", "learning_rate: 1e-3"))
+    assert schema.main([str(path)]) == 0
+    assert capsys.readouterr().out == "params.yaml: in order\n"
+
+
+def test_a_file_that_is_not_there(tmp_path, capsys):
+    assert schema.main([str(tmp_path / "none.yaml")]) == 1
+    assert "cannot be read" in capsys.readouterr().err
