@@ -41,8 +41,8 @@ def changed(*targets: str) -> list[str]:
     return list(json.loads(done.stdout))
 
 
-def run(arguments: list[str], log: Path, echo: bool) -> str:
-    """Run a command, keep its output in `log`, show it live if asked; return the output; StageError when it fails."""
+def run(arguments: list[str], log: Path, echo: bool) -> None:
+    """Run a command, keep its output in `log`, show it live if asked; raise StageError when it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -57,16 +57,15 @@ def run(arguments: list[str], log: Path, echo: bool) -> str:
         except BaseException:
             process.terminate()
             raise
-    text = log.read_text(encoding="utf-8", errors="replace")
     if status:
-        raise StageError(explain(text, log))
-    return text
+        raise StageError(explain(log.read_bytes().decode("utf-8", "replace"), log))
 
 
 def explain(text: str, log: Path) -> str:
     """Return what to show for a failed command: the stage, then a UserError's message alone or the output's end."""
     stage = re.search(r"failed to reproduce '([^']+)'", text)
-    lines = [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")]
+    last = text.replace("\r\n", "\n").rpartition("Running stage '")[2]
+    lines = [line.rpartition("\r")[2] for line in last.split("\n")]
     body = "\n".join(line for line in lines if not NOISE.match(line)).strip()
     _, mark, message = body.rpartition("UserError: ")
     shown = mark + message if mark else "\n".join(body.split("\n")[-TAIL:])

@@ -54,7 +54,7 @@ def collect(folder: Path, name: str) -> None:
 
 def main() -> None:
     """Run the profile named on the command line; further arguments go to pipeline.jobs."""
-    profile = Path(sys.argv[1]).resolve()
+    profile = Path(sys.argv[1])
     try:
         config.read_yaml(profile)
         folder = prepare(profile)

@@ -193,7 +193,7 @@ def simulate(labels: np.ndarray, spacing: tuple[float, float, float], tissue: Ti
     _bones(hu, bones, grid, marks, tissue, spacing, rng)
     _joints(hu, labels, grid, marks, tissue, rng)
     _couch(hu, grid, skin)
-    inserted = metal.implant(labels.shape, grid, marks, metal.KINDS[tissue.implant], tissue.implant_side)
+    inserted = metal.implant(labels, grid, marks, metal.KINDS[tissue.implant], tissue.implant_side)
     hu[inserted] = METAL_HU
     hu = ndimage.gaussian_filter(hu, tissue.blur_mm / np.array(spacing[::-1]), truncate=3)
     if inserted.any():

@@ -9,8 +9,27 @@ from ssl_hip.landmarks import Landmarks
 KINDS = ("none", "nail", "screws", "stem", "pelvic_screws")
 
 
-def implant(shape: tuple[int, ...], grid: shapes.Point, marks: Landmarks, kind: str, side: int) -> np.ndarray:
+def _bone_x(labels: np.ndarray, grid: shapes.Point, value: int, y: float, z: float) -> float | None:
+    """Where a line along x at (y, z) meets a bone, in the middle of it."""
+    row, column = (min(int(np.searchsorted(axis.ravel(), q)), axis.size - 1) for axis, q in ((grid[2], z), (grid[1], y)))
+    hit = np.flatnonzero(labels[row, column] == value)
+    return float(grid[0].ravel()[hit].mean()) if len(hit) else None
+
+
+def _pelvic_screws(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, side: int) -> np.ndarray:
+    """Three screws that climb from the socket's roof into the iliac wing."""
+    head, metal = marks.head[side], np.zeros(labels.shape, bool)
+    for y in head[1] + np.array([-10.0, 0.0, 12.0]):
+        heights = head[2] + marks.radius[side] + np.array([7.0, 32.0])
+        ends = [(_bone_x(labels, grid, 3 + side, y, z), y, z) for z in heights]
+        if all(x is not None for x, _, _ in ends):
+            metal |= shapes.rod(labels.shape, grid, np.array(ends[0]), np.array(ends[1]), 2.6)
+    return metal
+
+
+def implant(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, kind: str, side: int) -> np.ndarray:
     """Voxels of metal: nail with a lag screw, three screws, a hip stem with its head, or screws above the socket."""
+    shape = labels.shape
     metal = np.zeros(shape, bool)
     if kind == "none" or not marks.head:
         return metal
@@ -25,12 +44,10 @@ def implant(shape: tuple[int, ...], grid: shapes.Point, marks: Landmarks, kind: 
         ball = shapes.rod(shape, grid, head, head + 0.01, 0.68 * marks.radius[side])
         neck = shapes.rod(shape, grid, head, base, 5.5)
         return ball | neck | shapes.rod(shape, grid, base + [0, 0, 8], 0.2 * base + 0.8 * low, 6.5)
+    if kind == "pelvic_screws":
+        return _pelvic_screws(labels, grid, marks, side)
     for shift in ((0, 0, 8.0), (0, 6.0, -4), (0, -6.0, -4)):
-        if kind == "screws":
-            metal |= shapes.rod(shape, grid, head + shift, base + 0.2 * (base - head) + shift, 3.2)
-        else:
-            start = head + np.array([0, shift[1] * 2, marks.radius[side] + 6]) - 8 * outward
-            metal |= shapes.rod(shape, grid, start, start + [-18 * outward[0], 14, 30], 2.8)
+        metal |= shapes.rod(shape, grid, head + shift, base + 0.2 * (base - head) + shift, 3.2)
     return metal
 
 

@@ -1,4 +1,4 @@
-"""Planes of a segmented scan: an interactive plotly figure and a static PNG, both from the same small colour pictures."""
+"""Planes of a segmented scan: a plotly figure and a static PNG, both from the same small colour pictures."""
 
 import math
 from pathlib import Path

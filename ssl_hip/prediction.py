@@ -1,4 +1,4 @@
-"""Segment a whole scan with a finished run: windows, threshold, and back onto the scan's own grid."""
+"""Segment patches and whole scans with a finished run; a scan's result lies on the scan's own grid."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
@@ -47,17 +48,41 @@ class Segmentation:
 
 def load_run(folder: Path | str) -> Run:
     """Read run.json and the weights of the network it names; raise UserError where the run is not finished."""
-    folder, device = Path(folder), "cuda" if torch.cuda.is_available() else "cpu"
-    if not (folder / "run.json").is_file():
-        raise UserError(_no_weights(folder, "run.json"))
-    info = json.loads((folder / "run.json").read_text())
-    weights = folder / f"{info['network']}.safetensors"
+    info = _read_info(Path(folder))
+    return Run(load_network(folder), info["spacing_mm"], info["patch_size"], **info["normalization"])
+
+
+def load_network(folder: Path | str) -> UNet3d:
+    """Return a run's network in eval mode, on the GPU where there is one; raise UserError without weights."""
+    info = _read_info(Path(folder))
+    weights = Path(folder) / f"{info['network']}.safetensors"
     if not weights.is_file():
-        raise UserError(_no_weights(folder, weights.name))
+        raise UserError(_no_weights(Path(folder), weights.name))
     network = UNet3d(**info["model"])
     network.load_state_dict(load_file(weights))
-    network.to(device, memory_format=torch.channels_last_3d).eval()
-    return Run(network, info["spacing_mm"], info["patch_size"], **info["normalization"])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return network.to(device, memory_format=torch.channels_last_3d).eval()
+
+
+@torch.no_grad()
+def predict_patches(network: UNet3d, images: np.ndarray) -> np.ndarray:
+    """Return foreground probabilities (N, s, s, s) float32 of normalised patches (N, s, s, s), without dropout."""
+    batches = torch.from_numpy(np.asarray(images, np.float32))[:, None].split(8)
+    return torch.cat([_foreground(network, _to_device(network, batch)).cpu() for batch in batches]).numpy()
+
+
+def _foreground(network: UNet3d, x: torch.Tensor) -> torch.Tensor:
+    return network(x)[0].float().softmax(1)[:, 1]
+
+
+def _to_device(network: UNet3d, x: torch.Tensor) -> torch.Tensor:
+    return x.to(next(network.parameters()).device, memory_format=torch.channels_last_3d)
+
+
+def _read_info(folder: Path) -> dict:
+    if not (folder / "run.json").is_file():
+        raise UserError(_no_weights(folder, "run.json"))
+    return json.loads((folder / "run.json").read_text())
 
 
 def _no_weights(folder: Path, missing: str) -> str:
@@ -90,9 +115,9 @@ def probability_and_entropy(network: UNet3d, x: torch.Tensor) -> torch.Tensor:
 
     x: (B, 1, D, H, W). Dropout masks are drawn window by window, so that they do not depend on the batch size.
     """
-    probability = network(x)[0].float().softmax(1)[:, 1]
+    x = _to_device(network, x)
     entropy = torch.cat([mc_dropout(network, window, PASSES).mean_entropy for window in x.split(1)])
-    return torch.stack([probability, entropy], 1)
+    return torch.stack([_foreground(network, x), entropy], 1)
 
 
 def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[Path, Path]:

@@ -18,7 +18,7 @@ def sliding_window(
 ) -> np.ndarray:
     """Return the maps (K, z, y, x) float32 of a normalised volume (z, y, x), windows blended by Gaussian weights.
 
-    maps: (B, 1, size, size, size) -> (B, K, size, size, size), on the device of the network.
+    maps: (B, 1, size, size, size) -> (B, K, size, size, size).
     A volume smaller than the window is padded with `air` at its far faces. Windows without a voxel above `body` are
     not computed: their maps are 0. Raises UserError where that is all of them.
     """
@@ -32,18 +32,13 @@ def sliding_window(
         for start in range(0, len(windows), batch):
             chosen = windows[start : start + batch]
             cubes = torch.from_numpy(np.stack([padded[box(corner, size)] for corner in chosen])[:, None])
-            for corner, found in zip(chosen, _compute(maps, cubes), strict=True):
+            for corner, found in zip(chosen, maps(cubes).cpu().numpy(), strict=True):
                 blended = np.zeros((len(found), *padded.shape), np.float32) if blended is None else blended
                 blended[(slice(None), *box(corner, size))] += weight * found
             bar.update(len(chosen))
     if blended is None:
         raise UserError("the scan holds nothing but air; is it a CT in Hounsfield units?")
     return (blended / total)[(slice(None), *map(slice, volume.shape))]
-
-
-def _compute(maps: Maps, cubes: torch.Tensor) -> np.ndarray:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return maps(cubes.to(device, memory_format=torch.channels_last_3d)).cpu().numpy()
 
 
 def corners(shape: tuple[int, ...], size: int, overlap: float) -> Iterator[tuple[int, ...]]:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from ssl_hip import cohort, config, pictures, volumes
+from ssl_hip import cohort, cohort_pictures, config, volumes
 from ssl_hip.config import UserError
 
 REAL = config.ROOT / ".." / "shared" / "data" / "hip_labelmaps"
@@ -83,10 +83,10 @@ def test_the_result_does_not_depend_on_the_number_of_workers(built: tuple[pd.Dat
 
 def test_pictures_are_small_bytes(built: tuple[pd.DataFrame, Path]) -> None:
     table, root = built
-    image, mask, spacing = pictures.load(next(table.itertuples()), root, [1, 2, 3, 4])
-    assert pictures.overlay(image[10], mask[10]).dtype == np.uint8
-    assert len(pictures.three_planes(image, mask, spacing, "title").data) == 3
-    assert len(pictures.histogram([(image, mask, spacing)]).data) == 2
+    image, mask, spacing = cohort_pictures.load(next(table.itertuples()), root, [1, 2, 3, 4])
+    assert cohort_pictures.overlay(image[10], mask[10]).dtype == np.uint8
+    assert len(cohort_pictures.three_planes(image, mask, spacing, "title").data) == 3
+    assert len(cohort_pictures.histogram([(image, mask, spacing)]).data) == 2
 
 
 def test_own_scans_are_referenced_in_place(scans: Path) -> None:
@@ -147,7 +147,9 @@ def test_manifest_without_a_column(scans: Path) -> None:
         cohort.build(settings("scans", write_manifest(scans, [("a", "x")], "subject,image")), scans.parent)
 
 
-def test_labelmaps_become_scans(built: tuple[pd.DataFrame, Path], tmp_path: Path) -> None:
+def test_labelmaps_become_scans(built: tuple[pd.DataFrame, Path], tmp_path: Path,
+                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cohort, "LABELMAP_MM", 4.0)
     table, root = built
     source = tmp_path / "maps"
     for path in table["label"][:3]:

@@ -51,9 +51,10 @@ class BrightIsBone(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.masks = UNet3d(**MODEL).masks
+        self.sharpness = torch.nn.Parameter(torch.tensor(50.0))
 
     def forward(self, x):
-        bright = 50 * (x - (400 + 100) / 400)
+        bright = self.sharpness * (x - (400 + 100) / 400)
         return torch.cat([-bright, bright], 1), x
 
 
@@ -101,6 +102,14 @@ def test_files_have_the_geometry_of_the_scan(scan, run, tmp_path):
 def test_two_predictions_are_the_same_bytes(scan, run, tmp_path):
     first, second = (prediction.predict(scan, tmp_path / name, run) for name in "ab")
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_patches_agree_with_the_network(run):
+    network, patches = prediction.load_network(run), noise((9, SIZE, SIZE, SIZE))
+    found = prediction.predict_patches(network, patches.astype(np.float16))
+    with torch.no_grad():
+        logits, _ = network(torch.from_numpy(patches.astype(np.float16).astype(np.float32))[:, None])
+    assert np.allclose(found, logits.softmax(1)[:, 1].numpy(), atol=1e-5)
 
 
 def command(scan, run, out):

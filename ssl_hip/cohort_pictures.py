@@ -1,0 +1,56 @@
+"""Plotly pictures of the cohort's scans: uint8 planes, small enough to be stored in a notebook."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from scipy import ndimage
+
+from ssl_hip import volumes
+
+WINDOW_HU = (-200, 800)
+OUTLINE = (230, 159, 0)  # orange, Okabe-Ito
+Scan = tuple[np.ndarray, np.ndarray, tuple[float, float, float]]
+
+
+def load(row: Any, root: Path, foreground: list[int]) -> Scan:
+    """Read a subject of the manifest in LPS: HU (z, y, x), foreground (bool), spacing (x, y, z) in mm."""
+    image, label = (volumes.canonical(volumes.read_image(Path(root) / path)) for path in (row.image, row.label))
+    return volumes.to_array(image), np.isin(volumes.to_array(label), foreground), image.GetSpacing()
+
+
+def overlay(plane: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Grey picture of a plane of HU in the window, with the mask's outline: uint8 (rows, columns, 3)."""
+    low, high = WINDOW_HU
+    grey = np.clip((plane.astype(np.float32) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    picture[mask & ~ndimage.binary_erosion(mask)] = OUTLINE
+    return picture
+
+
+def three_planes(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], title: str) -> go.Figure:
+    """Axial, coronal and sagittal plane through the centre of the foreground's right half; axes in mm."""
+    points = np.argwhere(mask)
+    z, y, x = points[points[:, 2] <= points[:, 2].mean()].mean(axis=0).astype(int)
+    x_mm, y_mm, z_mm = spacing
+    planes = [(image[z], mask[z], x_mm, y_mm), (image[::-1, y], mask[::-1, y], x_mm, z_mm),
+              (image[::-1, :, x], mask[::-1, :, x], y_mm, z_mm)]
+    figure = make_subplots(1, 3, subplot_titles=("axial", "coronal", "sagittal"), horizontal_spacing=0.02)
+    for i, (hu, inside, dx, dy) in enumerate(planes, start=1):
+        figure.add_trace(go.Image(z=overlay(hu, inside), dx=dx, dy=dy), row=1, col=i)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return figure.update_layout(title=title, height=320, margin=dict(l=10, r=10, t=60, b=10))
+
+
+def histogram(scans: list[Scan], low: float = -300, high: float = 1500, bins: int = 90) -> go.Figure:
+    """Share of voxels by HU, foreground against the rest of the body."""
+    edges = np.linspace(low, high, bins + 1)
+    figure = go.Figure()
+    for name, wanted in (("foreground", True), ("rest of the body", False)):
+        count = sum(np.histogram(image[(mask == wanted) & (image > low)], edges)[0] for image, mask, _ in scans)
+        share = np.round(count / max(count.sum(), 1), 6)
+        figure.add_trace(go.Scatter(x=(edges[:-1] + edges[1:]) / 2, y=share, name=name, mode="lines"))
+    return figure.update_layout(xaxis_title="HU", yaxis_title="share of voxels", yaxis_type="log")

@@ -1,0 +1,86 @@
+"""Tables: they read exactly the grid, count draws rightly, and agree with a plain re-statement."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ssl_hip import tables
+from ssl_hip.config import UserError
+
+TRAIN = SimpleNamespace(methods=["supervised", "embedding_matching"], labelled_patches=[4], draws=[0, 1], ceiling_draws=[0])
+SUBSETS = pd.DataFrame({"draw": [0, 0, 1], "labelled_patches": 4, "patch": [1, 2, 3], "subject": ["a", "b", "a"]})
+
+
+def write_run(folder, method, labelled, draw, status="finished"):
+    run = folder / f"{method}-{labelled}-{draw}"
+    run.mkdir(parents=True)
+    rng = np.random.default_rng([len(method), draw])
+    patches = np.arange(12)
+    scores = pd.concat(
+        pd.DataFrame(
+            {
+                "method": method, "labelled_patches": labelled, "draw": draw, "network": network, "patch": patches,
+                "subject": [f"t{i // 3}" for i in patches], "iou": rng.uniform(0.5, 1, 12),
+                "hd95_mm": rng.uniform(1, 9, 12), "missed": patches == 0, "false_alarm": 0,
+            }
+        )
+        for network in ("student", "teacher")
+    )  # fmt: skip
+    scores.astype({"missed": int}).to_csv(run / "scores.csv", index=False)
+    pd.DataFrame({"iteration": [1, 2], "loss": [1.0, 0.5]}).to_csv(run / "history.csv", index=False)
+    pd.DataFrame({"iteration": [1, 2], "iou": [0.1, 0.2], "hd95_mm": [9.0, 8.0]}).to_csv(run / "validation.csv", index=False)
+    info = {"status": status, "iterations": 2, "best_iteration": 2, "network": "student"}
+    (run / "run.json").write_text(json.dumps(info))
+    return scores
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for method, labelled, draw in tables.grid(TRAIN):
+        write_run(tmp_path, method, labelled, draw, "collapsed" if (method, draw) == ("embedding_matching", 1) else "finished")
+    write_run(tmp_path, "uamt", 4, 0)  # left over from an earlier grid
+    return tables.read_runs(tmp_path, tables.grid(TRAIN))
+
+
+def test_only_the_grid_is_read(runs):
+    assert set(runs.scores.method) == {"supervised", "embedding_matching", "ceiling"}
+
+
+def test_a_missing_run_is_named(tmp_path):
+    write_run(tmp_path, "supervised", 4, 0)
+    with pytest.raises(UserError, match=r"supervised-4-1, embedding_matching-4-0.*dvc repro"):
+        tables.read_runs(tmp_path, tables.grid(TRAIN))
+
+
+def test_table_1_is_the_mean_over_draws_of_the_mean_over_patches(runs):
+    table = tables.table1(runs, SUBSETS).set_index("method")
+    student = runs.scores[runs.scores.network == "student"]
+    means = student[student.method == "supervised"].groupby("draw").hd95_mm.mean()
+    assert table.hd95_mean_mm["supervised"] == pytest.approx(means.mean())
+    assert table.hd95_sd_mm["supervised"] == pytest.approx(means.std())
+    assert np.isnan(table.hd95_sd_mm["ceiling"]) and table.draws["ceiling"] == 1
+    assert table.missed["supervised"] == 1
+    assert table.labelled_scans["supervised"] == 2
+    assert table.collapsed["embedding_matching"] == 1 and table.collapsed["supervised"] == 0
+
+
+def test_the_baselines_average_is_a_row_of_its_own(runs):
+    table = tables.table1(runs, SUBSETS).set_index("method")
+    teacher = runs.scores[(runs.scores.network == "teacher") & (runs.scores.method == "supervised")]
+    assert table.iou_mean["supervised_ema"] == pytest.approx(teacher.groupby("draw").iou.mean().mean())
+
+
+def test_significance_counts_patches_and_scans(runs):
+    tests = tables.wilcoxon(runs)
+    assert tests.groupby("unit").n.first().to_dict() == {"patch": 12, "scan": 4}
+    assert set(tests.rival) == {"supervised", "supervised_ema"} and tests.p.between(0, 1).all()
+
+
+def test_files_are_written(runs, tmp_path):
+    tables.write(tmp_path / "results", tables.table1(runs, SUBSETS), tables.wilcoxon(runs), runs)
+    numbers = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    assert numbers["ceiling"]["all"]["iou"] > 0
+    assert len(pd.read_csv(tmp_path / "results" / "curves.csv")) == 10
