@@ -5,6 +5,7 @@ papermill loads this module while it is being imported itself: import papermill 
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
@@ -53,10 +54,11 @@ class Engine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, log_output=False, start_timeout=60, **kwargs):
-        """Run all cells. IPC instead of TCP: no ports to collide when several notebooks run at once."""
-        config = Config({"KernelManager": {"transport": "ipc"}})
+        """Run all cells. IPC in a folder of its own: nothing to collide when several notebooks run at once."""
         options = {"record_timing": False, "coalesce_streams": True, "timeout": None, "startup_timeout": start_timeout}
-        return Client(nb_man, kernel_name=kernel_name, config=config, **options).execute()
+        with TemporaryDirectory(prefix="ssl-hip-") as sockets:
+            config = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
+            return Client(nb_man, kernel_name=kernel_name, config=config, **options).execute()
 
 
 def describe(error: dict, draft: str) -> str:

@@ -20,7 +20,7 @@ LOGS = Path("build/logs")
 BEFORE = ("check", "source", "patches")
 PARALLEL = ("train", "ceiling")
 BUSY = re.compile(r"is busy, it is being blocked|Unable to acquire lock")
-NOISE = re.compile(r"^(ERROR: failed to reproduce|Input Notebook:|Output Notebook:|Executing notebook with kernel:|> )")
+NOISE = re.compile(r"^(Running stage|Updating lock file|ERROR: failed to reproduce|[A-Z]\w+ [Nn]otebook\b|> )")
 TAIL = 30
 
 
@@ -144,7 +144,7 @@ def progress(stage: str) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 2000))
         lines = re.split(r"[\r\n]+", file.read().decode("utf-8", "replace"))
-    return next((line.strip() for line in reversed(lines) if line.strip()), "starting")
+    return next((line.strip() for line in reversed(lines) if line.strip() and not NOISE.match(line)), "starting")
 
 
 def reproduce(jobs: int) -> None:

@@ -11,7 +11,7 @@ KINDS = ("none", "nail", "screws", "stem", "pelvic_screws")
 
 def _bone_x(labels: np.ndarray, grid: shapes.Point, value: int, y: float, z: float) -> float | None:
     """Where a line along x at (y, z) meets a bone, in the middle of it."""
-    row, column = (min(int(np.searchsorted(axis.ravel(), q)), axis.size - 1) for axis, q in ((grid[2], z), (grid[1], y)))
+    row, column = (int(np.abs(axis - q).argmin()) for axis, q in ((grid[2], z), (grid[1], y)))
     hit = np.flatnonzero(labels[row, column] == value)
     return float(grid[0].ravel()[hit].mean()) if len(hit) else None
 

@@ -31,6 +31,7 @@ def build(params, cohort_csv: Path, folder: Path, workers: int = 2) -> None:
     params: sections patches and cohort (foreground) of params.yaml.
     """
     cohort = pd.read_csv(cohort_csv, keep_default_na=False)
+    check_labels(cohort)
     plan = patches_per_scan(cohort, params.patches.count)
     check_subsets(params.patches, cohort, plan)
     root, tasks = cohort_csv.parent.parent, list(zip(cohort.index, plan, strict=True))
@@ -38,6 +39,14 @@ def build(params, cohort_csv: Path, folder: Path, workers: int = 2) -> None:
     with ProcessPoolExecutor(workers) as pool:
         parts = list(tqdm(pool.map(cut_scan, arguments), total=len(tasks), desc="cutting", unit="scan"))
     write(folder, pd.concat([table for table, _, _ in parts], ignore_index=True), parts, params.patches)
+
+
+def check_labels(cohort: pd.DataFrame) -> None:
+    """Raise UserError, naming every scan, where one that scores are computed on has no label."""
+    lacking = cohort[(cohort.split != "train") & (cohort.label == "")]
+    if len(lacking):
+        said = (f"{row.subject}: a scan of the split '{row.split}' needs a label" for row in lacking.itertuples())
+        raise UserError("data/cohort.csv: " + "; ".join(said) + "; add it or move the scan to train")
 
 
 def patches_per_scan(cohort: pd.DataFrame, count) -> list[int]:
@@ -48,6 +57,11 @@ def patches_per_scan(cohort: pd.DataFrame, count) -> list[int]:
         if len(rows) == 0:
             raise UserError(f"data/cohort.csv: no scan in the split '{split}'; raise cohort.subjects.{split} in params.yaml")
         share, rest = divmod(getattr(count, split), len(rows))
+        if share == 0:
+            raise UserError(
+                f"params.yaml: patches.count.{split} = {rest} gives nothing to some of the {len(rows)} scans; "
+                f"raise it to {len(rows)} at least or lower cohort.subjects.{split}"
+            )
         plan[rows] = [share + (i < rest) for i in range(len(rows))]
     return plan.tolist()
 

@@ -72,7 +72,9 @@ def reported(runs: Runs) -> pd.DataFrame:
     baseline = scores.method == "supervised"
     shown = scores[(scores.network == scores.network_reported) & ~baseline | baseline & (scores.network == "student")]
     ema = scores[baseline & (scores.network == "teacher")].assign(method="supervised_ema")
-    return pd.concat([shown, ema], ignore_index=True).drop(columns="network_reported")
+    scores = pd.concat([shown, ema]).drop(columns="network_reported")
+    order = {name: place for place, name in enumerate(runs.info.method.unique())} | {"supervised_ema": 0.5}
+    return scores.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
 def table1(runs: Runs, subsets: pd.DataFrame) -> pd.DataFrame:
@@ -97,6 +99,7 @@ def table1(runs: Runs, subsets: pd.DataFrame) -> pd.DataFrame:
         false_alarm=("false_alarm", "mean"), collapsed=("collapsed", "sum"),
     ).reset_index()  # fmt: skip
     scans = subsets.groupby(["labelled_patches", "draw"]).subject.nunique().groupby("labelled_patches").max()
+    table = table.sort_values("labelled_patches", key=lambda n: n.replace("all", "1e9").astype(float), kind="stable")
     table.insert(2, "labelled_scans", [scans.get(int(n), "") if n != "all" else "all" for n in table.labelled_patches])
     return table
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import scratch
@@ -72,6 +73,16 @@ def test_other_errors_show_their_traceback(tmp_path):
 def test_a_dead_kernel_is_named(tmp_path):
     done = execute(tmp_path, "import os; os._exit(9)")
     assert done.returncode == 138 and "memory" in done.stderr.splitlines()[-1]
+
+
+def test_notebooks_run_side_by_side(tmp_path):
+    """Each kernel has sockets of its own; on shared ones messages cross, now and then."""
+    (tmp_path / "in.ipynb").write_text(json.dumps(notebook("import time; time.sleep(1)")))
+    names = [f"out{number}.ipynb" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda n: scratch.run(tmp_path, "papermill", "--engine", "ssl_hip", "in.ipynb", n), names))
+    assert [run.returncode for run in done] == [0] * 4, [run.stderr[-500:] for run in done]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.ipynb", *names])
 
 
 def test_scrub_twice_is_scrub_once(tmp_path):

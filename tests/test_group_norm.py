@@ -57,7 +57,7 @@ def test_constant_input_is_finite():
     y = ours(x)
     y.sum().backward()
     assert y.isfinite().all() and x.grad.isfinite().all()
-    torch.testing.assert_close(y[0, :, 0, 0, 0], ours.bias)
+    torch.testing.assert_close(y[0, :, 0, 0, 0], ours.bias, rtol=0, atol=2e-3)
 
 
 def test_an_offset_of_ten_deviations_does_no_harm():

@@ -66,7 +66,7 @@ def test_one_labelled_batch_is_learnt(store, params, tmp_path):
 
 
 def test_not_a_number_stops_the_run_and_writes_nothing(store, params, tmp_path):
-    params.optimization.learning_rate = float("nan")
+    params.optimization.learning_rate = 1e30
     with pytest.raises(FloatingPointError, match=r"learning_rate.*params\.yaml"):
         trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,178 @@
+"""Each method's loss against a plain restatement, where dropout and noise are zero."""
+
+import importlib
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ssl_hip import losses
+from ssl_hip.matching import near_surface, sample_references
+from ssl_hip.student_teacher import Batch, StudentTeacher, threshold
+from ssl_hip.unet import UNet3d
+
+METHODS = ["supervised", "mean_teacher", "uamt", "embedding_matching"]
+SIZE, PROGRESS = 8, 0.6
+
+
+@pytest.fixture
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    grid = torch.stack(torch.meshgrid(*[torch.arange(SIZE) - 3.5] * 3, indexing="ij")).norm(dim=0)
+    label = (grid < 2.5).to(torch.uint8).expand(2, SIZE, SIZE, SIZE)
+    image = label[:, None] + 0.3 * torch.randn(2, 1, SIZE, SIZE, SIZE, generator=generator)
+    unlabelled = label[:, None] + torch.randn(2, 1, SIZE, SIZE, SIZE, generator=generator)
+    return Batch(image, label, (grid - 2.5).expand(label.shape), unlabelled, label)
+
+
+def build(name: str, params, **changes):
+    """A method over small networks; the teacher's weights differ from the student's."""
+    for key in ("student_noise", "teacher_noise"):
+        setattr(params.optimization, key, 0.0)
+    networks = StudentTeacher(UNet3d(width=8, levels=2, norm="group", dropout=0.0), params.optimization, 0, torch.device("cpu"))
+    networks.teacher.load_state_dict(UNet3d(width=8, levels=2, norm="group", dropout=0.0, seed=1).state_dict())
+    settings = SimpleNamespace(**vars(getattr(params.methods, name)) | changes)
+    module = importlib.import_module(f"ssl_hip.methods.{name}")
+    return module.Method(networks, settings, torch.Generator().manual_seed(7))
+
+
+def labelled_only(batch: Batch) -> Batch:
+    """What the trainer gives to a method that does not use unlabelled patches."""
+    return Batch(batch.image, batch.label, batch.distance)
+
+
+def forward(method, batch):
+    """Student's (labelled logits, unlabelled logits, unlabelled embeddings), teacher's softmax of the unlabelled."""
+    networks = method.networks
+    logits, embeddings = networks.student(torch.cat([batch.image, batch.unlabelled]))
+    with torch.no_grad():
+        target = networks.teacher(batch.unlabelled)[0].softmax(1)
+    return logits[:2], logits[2:], embeddings[2:], target
+
+
+def entropy(p: torch.Tensor) -> torch.Tensor:
+    return -(p * p.log()).sum(1)
+
+
+def test_supervised(params, batch):
+    method = build("supervised", params)
+    loss, _ = method.loss(labelled_only(batch), PROGRESS)
+    torch.testing.assert_close(loss, losses.supervised_loss(method.networks.student(batch.image)[0], batch.label))
+
+
+def test_mean_teacher(params, batch):
+    method = build("mean_teacher", params, weight=0.7)
+    loss, log = method.loss(batch, PROGRESS)
+    labelled, unlabelled, _, target = forward(method, batch)
+    consistency = ((unlabelled.softmax(1) - target) ** 2).mean()
+    expected = losses.supervised_loss(labelled, batch.label) + 0.7 * losses.ramp_up(PROGRESS) * consistency
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(log["loss_consistency"], consistency.detach())
+
+
+@pytest.mark.parametrize("target_name", ["single_pass", "mean"])
+def test_uamt(params, batch, target_name):
+    method = build("uamt", params, weight=0.7, target=target_name)
+    loss, log = method.loss(batch, PROGRESS)
+    labelled, unlabelled, _, target = forward(method, batch)
+    weight = losses.ramp_up(PROGRESS)
+    certain = entropy(target) < threshold([0.75, 1.0], weight)
+    consistency = ((unlabelled.softmax(1) - target) ** 2).mean(1)[certain].mean()
+    torch.testing.assert_close(loss, losses.supervised_loss(labelled, batch.label) + 0.7 * weight * consistency)
+    assert 0 < log["uncertain_share"] < 1
+    torch.testing.assert_close(log["uncertain_share"], 1 - certain.float().mean())
+
+
+def test_uamt_with_every_voxel_masked_is_supervised(params, batch):
+    method = build("uamt", params, threshold=[0.0, 0.0])
+    loss, log = method.loss(batch, PROGRESS)
+    labelled, *_ = forward(method, batch)
+    torch.testing.assert_close(loss, losses.supervised_loss(labelled, batch.label))
+    assert log["uncertain_share"] == 1 and log["loss_consistency"] == 0
+
+
+def restated(method, batch, center: bool, temperature: float):
+    """L_S, L_UA, L_NN, L_EN by every pair of voxel and reference."""
+    labelled, unlabelled, embeddings, target = forward(method, batch)
+    with torch.no_grad():
+        known = method.networks.teacher(batch.image)[1]
+    generator = torch.Generator().manual_seed(7)
+    masks = near_surface(batch.label, batch.distance, 3.0)
+    inside, outside = (sample_references(known, mask, 16, 5, generator)[0].flatten(0, 1) for mask in masks)
+    common = (inside.mean(0) + outside.mean(0)) / 2 if center else 0.0
+    queries = embeddings.movedim(1, -1) - common
+
+    def cosine(references):
+        return F.cosine_similarity(queries[..., None, :], references - common, dim=-1).mean(-1)
+
+    near, far = cosine(inside), cosine(outside)
+    uncertain = entropy(target) >= threshold([0.75, 1.0], losses.ramp_up(PROGRESS))
+    each = [F.cross_entropy(unlabelled, label, reduction="none") for label in (target.argmax(1), (near > far).long())]
+    p = torch.sigmoid((near - far) / temperature)
+    embedding_entropy = -(p * p.log() + (1 - p) * (1 - p).log())
+    supervised = losses.supervised_loss(labelled, batch.label)
+    return supervised, each[0][~uncertain].mean(), each[1][uncertain].mean(), embedding_entropy.mean()
+
+
+@pytest.mark.parametrize(("center", "temperature"), [(False, 1.0), (True, 0.2)])
+def test_embedding_matching(params, batch, center, temperature):
+    method = build("embedding_matching", params, center=center, temperature=temperature)
+    loss, log = method.loss(batch, PROGRESS)
+    terms = restated(method, batch, center, temperature)
+    for name, term in zip(("supervised", "ua", "nn", "en"), terms, strict=True):
+        torch.testing.assert_close(log[f"loss_{name}"], term.detach(), rtol=1e-4, atol=1e-5)
+    supervised, certain, matched, embedding = terms
+    extra = 0.25 * certain + 0.25 * matched + 0.125 * embedding
+    torch.testing.assert_close(loss, supervised + losses.ramp_up(PROGRESS) * extra, rtol=1e-4, atol=1e-5)
+    assert 0 < log["uncertain_share"] < 1 and log["without_references"] == 0
+
+
+def test_embedding_matching_when_all_is_certain(params, batch):
+    method = build("embedding_matching", params, threshold=[1.1, 1.1])
+    loss, log = method.loss(batch, PROGRESS)
+    loss.backward()
+    assert log["loss_nn"] == 0 and log["uncertain_share"] == 0 and loss.isfinite() and finite_gradients(method)
+    assert log["accuracy_pseudo_uncertain"].isnan() and log["accuracy_pseudo_certain"].isfinite()
+
+
+@pytest.mark.parametrize("pool", ["batch", "pair"])
+def test_embedding_matching_without_any_surface(params, batch, pool):
+    batch.label, batch.distance = torch.zeros_like(batch.label), torch.full_like(batch.distance, torch.nan)
+    method = build("embedding_matching", params, pool=pool)
+    loss, log = method.loss(batch, PROGRESS)
+    loss.backward()
+    assert log["loss_nn"] == 0 and log["loss_en"] == 0 and log["without_references"] == 1
+    assert loss.isfinite() and finite_gradients(method)
+
+
+def test_unknown_truth_is_logged_as_nothing_and_learnt_from_as_ever(params, batch):
+    known, _ = build("embedding_matching", params).loss(batch, PROGRESS)
+    batch.truth = torch.full_like(batch.truth, 255)
+    unknown, log = build("embedding_matching", params).loss(batch, PROGRESS)
+    assert torch.equal(known, unknown)
+    assert all(value.isnan() for name, value in log.items() if name.startswith("accuracy"))
+
+
+def finite_gradients(method) -> bool:
+    return all(p.grad is not None and p.grad.isfinite().all() for p in method.networks.student.parameters())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_gradients_reach_the_student_only(params, batch, name):
+    method = build(name, params)
+    loss, log = method.loss(batch if method.uses_unlabelled else labelled_only(batch), PROGRESS)
+    loss.backward()
+    assert finite_gradients(method)
+    assert all(p.grad is None and not p.requires_grad for p in method.networks.teacher.parameters())
+    assert not any(value.requires_grad for value in log.values())
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_loss_and_log_are_scalars_of_float32(params, batch, name, precision):
+    params.optimization.precision = precision
+    method = build(name, params)
+    loss, log = method.loss(batch if method.uses_unlabelled else labelled_only(batch), PROGRESS)
+    assert loss.dtype == torch.float32 and loss.shape == ()
+    assert all(value.shape == () for value in log.values()) and "loss_supervised" in log
