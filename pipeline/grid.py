@@ -9,19 +9,17 @@ import hashlib
 import json
 import shutil
 import sys
-from itertools import product
 from pathlib import Path
 
-from ssl_hip import config
+from ssl_hip import config, tables
 
 RUNS, LIST = Path("runs"), Path("build/grid.json")
 
 
 def grid() -> list[str]:
-    """Return the names of the grid's runs, in the order of params.yaml; ceilings last."""
+    """Return the folder names of the grid's runs."""
     train = config.load("train.methods", "train.labelled_patches", "train.draws", "train.ceiling_draws").train
-    cells = product(train.methods, train.labelled_patches, train.draws)
-    return ["-".join(map(str, cell)) for cell in cells] + [f"ceiling-all-{draw}" for draw in train.ceiling_draws]
+    return ["-".join(map(str, run)) for run in tables.grid(train)]
 
 
 def hashes(run: Path) -> dict[str, str]:

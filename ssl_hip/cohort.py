@@ -76,8 +76,10 @@ def _jobs(cohort: SimpleNamespace, folder: Path, splits: list[str], subjects: li
     rng = np.random.default_rng([cohort.seed, 0])
     diseased, metal = (_quota(splits, share, rng) for share in (cohort.phantom.diseased, cohort.phantom.metal))
     columns = zip(subjects, splits, diseased, metal, strict=True)
-    return [dict(index=i, subject=subject, split=split, diseased=ill, metal=implant, cohort=cohort, folder=folder)
-            for i, (subject, split, ill, implant) in enumerate(columns)]
+    return [
+        dict(index=i, subject=subject, split=split, diseased=ill, metal=implant, cohort=cohort, folder=folder)
+        for i, (subject, split, ill, implant) in enumerate(columns)
+    ]
 
 
 def _phantom(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
@@ -112,8 +114,15 @@ def _store(job: Row, labels: sitk.Image, tissue: ct_simulation.Tissue, orientati
     facts = [("diseased", job["diseased"]), ("osteoporotic", tissue.osteoporosis > 0.66)]
     facts += [("contrast", tissue.vessel_contrast), ("metal", job["metal"])]
     tags = [tag for tag, holds in facts if holds] + extra
-    return manifest.row(job["subject"], job["split"], f"data/cohort/images/{name}", f"data/cohort/labels/{name}",
-                image.GetSpacing(), int(job["metal"]), ";".join(tags)) | asdict(tissue)
+    return manifest.row(
+        job["subject"],
+        job["split"],
+        f"data/cohort/images/{name}",
+        f"data/cohort/labels/{name}",
+        image.GetSpacing(),
+        int(job["metal"]),
+        ";".join(tags),
+    ) | asdict(tissue)
 
 
 def _scans(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
@@ -123,8 +132,9 @@ def _scans(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> l
 def _labelmaps(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
     source = root / cohort.path
     if not cohort.path or not source.is_dir():
-        raise UserError(f"params.yaml: cohort.path '{cohort.path}' is no folder; "
-                        "name the folder of *.nii.gz label maps")
+        raise UserError(
+            f"params.yaml: cohort.path '{cohort.path}' is no folder; name the folder of *.nii.gz label maps"
+        )
     files = manifest.volume_files(source)
     manifest.enough(cohort, len(files), "label maps")
     order = np.random.default_rng([cohort.seed, 2]).permutation(len(files))
@@ -147,5 +157,3 @@ def _labelmap_subject(job: Row) -> Row:
     rng = np.random.default_rng([job["cohort"].seed, 3, job["index"]])
     tissue = ct_simulation.draw_tissue(rng, job["diseased"], job["metal"])
     return _store(job, sitk.ConstantPad(labels, margin, margin, 0), tissue, "LPS", [])
-
-

@@ -35,8 +35,11 @@ def three_planes(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, floa
     points = np.argwhere(mask)
     z, y, x = points[points[:, 2] <= points[:, 2].mean()].mean(axis=0).astype(int)
     x_mm, y_mm, z_mm = spacing
-    planes = [(image[z], mask[z], x_mm, y_mm), (image[::-1, y], mask[::-1, y], x_mm, z_mm),
-              (image[::-1, :, x], mask[::-1, :, x], y_mm, z_mm)]
+    planes = [
+        (image[z], mask[z], x_mm, y_mm),
+        (image[::-1, y], mask[::-1, y], x_mm, z_mm),
+        (image[::-1, :, x], mask[::-1, :, x], y_mm, z_mm),
+    ]
     figure = make_subplots(1, 3, subplot_titles=("axial", "coronal", "sagittal"), horizontal_spacing=0.02)
     for i, (hu, inside, dx, dy) in enumerate(planes, start=1):
         figure.add_trace(go.Image(z=overlay(hu, inside), dx=dx, dy=dy), row=1, col=i)

@@ -28,6 +28,8 @@ def read_yaml(path: Path) -> dict:
         tree = YAML(typ="safe", pure=True).load(io.StringIO(text))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); restore it with 'git checkout {path}'") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except YAMLError as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML: {problem}") from error

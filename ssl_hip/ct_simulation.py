@@ -55,8 +55,9 @@ def draw_tissue(rng: np.random.Generator, diseased: bool = False, with_metal: bo
     return Tissue(**(tissue.__dict__ | {"implant": kind if with_metal else 0}))
 
 
-def _soft_tissue(labels: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue,
-                 rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _soft_tissue(
+    labels: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Fat and muscle (denser near bone, parted by planes of fat), and the distance to the skin in mm (HU, distance)."""
     shape = labels.shape
     step = tuple(max(n // 40, 1) for n in shape)
@@ -115,15 +116,17 @@ def _organs(hu: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue, rng: n
         hu[box][inside] = rng.uniform(250, 700)
 
 
-def bone_hu(depth: np.ndarray, cortical_mm: np.ndarray | float, cortical_hu: float, core: np.ndarray | float,
-            voxel: float) -> np.ndarray:
+def bone_hu(
+    depth: np.ndarray, cortical_mm: np.ndarray | float, cortical_hu: float, core: np.ndarray | float, voxel: float
+) -> np.ndarray:
     """HU of bone at a depth: a shell of cortical_mm over the core, mixed by the share of the voxel in the shell."""
     shell = np.clip((cortical_mm - depth) / np.float32(voxel) + np.float32(0.5), 0, 1)
     return shell * np.float32(cortical_hu) + (1 - shell) * core
 
 
-def _bones(hu: np.ndarray, bones: dict, grid: Grid, marks: Landmarks, tissue: Tissue, spacing: tuple,
-           rng: np.random.Generator) -> None:
+def _bones(
+    hu: np.ndarray, bones: dict, grid: Grid, marks: Landmarks, tissue: Tissue, spacing: tuple, rng: np.random.Generator
+) -> None:
     """Paint every bone: cortical shell of varying thickness, textured trabecular core, marrow in the shafts."""
     loss, voxel = tissue.osteoporosis, float(np.mean(spacing))
     core_hu = (1 - loss) * tissue.trabecular_hu + loss * tissue.porotic_hu
@@ -154,8 +157,9 @@ def _near_joint(p: Grid, marks: Landmarks, side: int) -> np.ndarray:
     return np.exp(-np.square((away - np.float32(marks.radius[side] + 2)) / 6)) * (p[2] > marks.head[side][2])
 
 
-def _joints(hu: np.ndarray, labels: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue,
-            rng: np.random.Generator) -> None:
+def _joints(
+    hu: np.ndarray, labels: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue, rng: np.random.Generator
+) -> None:
     """Cartilage and fluid around the heads; cysts beneath the surfaces."""
     for side, head in marks.head.items():
         box, inside = shapes.blob(grid, head, np.full(3, marks.radius[side] + 5.0))

@@ -28,7 +28,9 @@ def label_efficiency(table: pd.DataFrame) -> go.Figure:
             )  # fmt: skip
             figure.add_trace(line, 1, column)
         for ceiling in table[table.method == "ceiling"][mean]:
-            figure.add_hline(ceiling, line_dash="dash", line_color=COLOURS["ceiling"], annotation_text="all labels", col=column)
+            figure.add_hline(
+                ceiling, line_dash="dash", line_color=COLOURS["ceiling"], annotation_text="all labels", col=column
+            )
     figure.update_xaxes(title="labelled patches", type="category")
     return figure.update_layout(height=380, margin_t=40)
 
@@ -36,7 +38,9 @@ def label_efficiency(table: pd.DataFrame) -> go.Figure:
 def curves(table: pd.DataFrame, value: str, title: str) -> go.Figure:
     """Return a column of history.csv or validation.csv over iterations, a line a run, a panel a labelled subset."""
     subsets = [name for name in table.labelled_patches.unique() if name != "all"]
-    panels = make_subplots(1, len(subsets), shared_yaxes=True, subplot_titles=[f"{n} labelled patches" for n in subsets])
+    panels = make_subplots(
+        1, len(subsets), shared_yaxes=True, subplot_titles=[f"{n} labelled patches" for n in subsets]
+    )
     for column, subset in enumerate(subsets, 1):
         runs = table[table.labelled_patches == subset].dropna(subset=[value]).groupby(["method", "draw"], sort=False)
         for (method, draw), run in runs:
@@ -57,7 +61,7 @@ def to_grey(hu: np.ndarray, window_hu: list[float]) -> np.ndarray:
 
 
 def overlay(grey: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Return an RGB slice (H, W, 3), uint8: truth green; with a mask: hits green, false positives orange, misses blue."""
+    """Return an RGB slice (H, W, 3), uint8: truth or hits green, false positives orange, misses blue."""
     rgb = np.repeat(grey[..., None], 3, axis=-1).astype(float)
     mask = truth if mask is None else mask
     for where, colour in ((truth & mask, (0, 158, 115)), (mask & ~truth, (213, 94, 0)), (truth & ~mask, (0, 114, 178))):
@@ -69,7 +73,12 @@ def case_table(rows: dict[str, list[np.ndarray]], columns: list[str], captions: 
     """Return a table of pictures: rows of RGB slices (H, W, 3) uint8 with a caption below each."""
     titles = [f"{column}<br>{captions[name][i]}" for name in rows for i, column in enumerate(columns)]
     figure = make_subplots(
-        len(rows), len(columns), row_titles=list(rows), subplot_titles=titles, horizontal_spacing=0.01, vertical_spacing=0.12
+        len(rows),
+        len(columns),
+        row_titles=list(rows),
+        subplot_titles=titles,
+        horizontal_spacing=0.01,
+        vertical_spacing=0.12,
     )
     for r, pictures in enumerate(rows.values(), 1):
         for c, picture in enumerate(pictures, 1):

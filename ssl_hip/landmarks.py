@@ -44,7 +44,7 @@ def landmarks(bones: dict[int, tuple[tuple[slice, ...], np.ndarray]], spacing: t
     head, radius, middle, low = {}, {}, {}, {}
     for side, (box, depth) in ((FEMORA.index(v), bones[v]) for v in FEMORA if v in bones):
         start = np.array([s.start for s in box])
-        top = depth[depth.shape[0] // 3:]
+        top = depth[depth.shape[0] // 3 :]
         peak = np.array(np.unravel_index(top.argmax(), top.shape)) + [depth.shape[0] // 3, 0, 0]
         points = np.argwhere(depth > 0)
         end = points[points[:, 0] <= np.percentile(points[:, 0], 8)].mean(0)

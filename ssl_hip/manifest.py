@@ -37,8 +37,10 @@ def enough(cohort: SimpleNamespace, found: int, what: str) -> None:
     wanted = counts(cohort)
     if sum(wanted.values()) > found:
         asked = " + ".join(f"{count} {split}" for split, count in wanted.items())
-        raise UserError(f"params.yaml: cohort.subjects asks for {asked} = {sum(wanted.values())} subjects, but "
-                        f"{cohort.path} holds {found} {what}; lower cohort.subjects or add files")
+        raise UserError(
+            f"params.yaml: cohort.subjects asks for {asked} = {sum(wanted.values())} subjects, but "
+            f"{cohort.path} holds {found} {what}; lower cohort.subjects or add files"
+        )
 
 
 def report(problems: list[str]) -> None:

@@ -45,7 +45,9 @@ def similarity(embeddings, references, kernel: str = "cosine", reduce: str = "me
     if (kernel, reduce) == ("cosine", "mean"):
         return collapsed_cosine(embeddings, references)
     queries = embeddings.movedim(1, -1)  # (B, D, H, W, C)
-    runs = [reduce_over_k(pairwise(queries, run, kernel), reduce) for run in references]  # one run at a time: less memory
+    runs = [
+        reduce_over_k(pairwise(queries, run, kernel), reduce) for run in references
+    ]  # one run at a time: less memory
     return torch.stack(runs).mean(0)
 
 
@@ -90,7 +92,14 @@ def match(queries, embeddings, object_mask, background_mask, settings, generator
 def match_pairs(queries, embeddings, object_mask, background_mask, settings, generator) -> Match:
     """As match, but patch b of the queries is compared with references of labelled patch b only."""
     parts = [
-        match(queries[b : b + 1], embeddings[b : b + 1], object_mask[b : b + 1], background_mask[b : b + 1], settings, generator)
+        match(
+            queries[b : b + 1],
+            embeddings[b : b + 1],
+            object_mask[b : b + 1],
+            background_mask[b : b + 1],
+            settings,
+            generator,
+        )
         for b in range(len(queries))
     ]
     return Match(*(torch.cat(field) for field in zip(*parts, strict=True)))
@@ -102,7 +111,7 @@ def nearest_label(match: Match) -> torch.Tensor:
 
 
 def embedding_entropy(match: Match, temperature: float = 1.0) -> torch.Tensor:
-    """Return the entropy (B, D, H, W), nats, of softmax([K-, K+] / temperature): small where the classes differ (Eq. 4)."""
+    """Return the entropy (B, D, H, W), nats, of softmax([K-, K+] / temperature): small where they differ (Eq. 4)."""
     logits = torch.stack([match.background_similarity, match.object_similarity], 1) / temperature
     log_probability = logits.log_softmax(1)
     return -(log_probability.exp() * log_probability).sum(1)

@@ -51,8 +51,13 @@ def implant(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, kind: str,
     return metal
 
 
-def streaks(metal: np.ndarray, spacing: tuple[float, float, float], rng: np.random.Generator,
-            views: int = 45, voxel_mm: float = 3.0) -> np.ndarray:
+def streaks(
+    metal: np.ndarray,
+    spacing: tuple[float, float, float],
+    rng: np.random.Generator,
+    views: int = 45,
+    voxel_mm: float = 3.0,
+) -> np.ndarray:
     """Error that metal leaves in a filtered back-projection, HU, float32: beam hardening along long paths through it
     (a quadratic loss of the projected thickness) and a random error of each ray that it starves of photons.
 
@@ -75,7 +80,7 @@ def streaks(metal: np.ndarray, spacing: tuple[float, float, float], rng: np.rand
         filtered = np.fft.irfft(np.fft.rfft(lost, axis=1) * ramp, edge, axis=1).astype(np.float32)
         smeared = np.broadcast_to(filtered[:, None, :], total.shape)
         total += ndimage.rotate(smeared, -angle, axes=(1, 2), reshape=False, order=1)
-    inner = total[:, pads[1][0]: pads[1][0] + coarse.shape[1], pads[2][0]: pads[2][0] + coarse.shape[2]]
+    inner = total[:, pads[1][0] : pads[1][0] + coarse.shape[1], pads[2][0] : pads[2][0] + coarse.shape[2]]
     zoom = [wanted / n for wanted, n in zip(metal.shape[1:], inner.shape[1:], strict=True)]
     to_hu = np.float32(1000 / 0.2 * np.pi / views * 10 / voxel_mm)  # attenuation of water 0.2 / cm
     error[first:last] = ndimage.zoom(inner, (1, *zoom), order=1) * to_hu

@@ -14,7 +14,7 @@ def iou(pred: np.ndarray, truth: np.ndarray) -> float:
     """Return intersection over union; 1 where both masks are empty, 0 where one is."""
     pred, truth = _same_shape(pred, truth)
     union = np.count_nonzero(pred | truth)
-    return np.count_nonzero(pred & truth) / union if union else 1.0
+    return float(np.count_nonzero(pred & truth) / union) if union else 1.0
 
 
 def surface(mask: np.ndarray) -> np.ndarray:

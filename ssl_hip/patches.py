@@ -55,7 +55,9 @@ def patches_per_scan(cohort: pd.DataFrame, count) -> list[int]:
     for split in SPLITS:
         rows = cohort.index[cohort.split == split]
         if len(rows) == 0:
-            raise UserError(f"data/cohort.csv: no scan in the split '{split}'; raise cohort.subjects.{split} in params.yaml")
+            raise UserError(
+                f"data/cohort.csv: no scan in the split '{split}'; raise cohort.subjects.{split} in params.yaml"
+            )
         share, rest = divmod(getattr(count, split), len(rows))
         if share == 0:
             raise UserError(
@@ -72,9 +74,13 @@ def check_subsets(patches, cohort: pd.DataFrame, plan: list[int]) -> None:
     problems = []
     for size, scans in patches.subsets.items():
         if scans > len(labelled):
-            problems.append(f"patches.subsets: {size} patches of {scans} scans, but only {len(labelled)} training scans have a label")
+            problems.append(
+                f"patches.subsets: {size} patches of {scans} scans, only {len(labelled)} training scans have a label"
+            )
         elif size > sum(sorted(labelled)[:scans]):
-            problems.append(f"patches.subsets: {scans} scans have no {size} patches; raise the number of scans or patches.count.train")
+            problems.append(
+                f"patches.subsets: {scans} scans have no {size} patches; raise the scans or patches.count.train"
+            )
     if problems:
         raise UserError("params.yaml: " + "; ".join(problems))
 
@@ -84,13 +90,17 @@ def cut_scan(task) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     subject, n, params, root, index = task
     settings, split = params.patches, subject["split"]
     scan = read_scan(subject, root, settings.spacing_mm, params.cohort.foreground)
-    scan = Scan(*(None if a is None else pad(a, settings.size, fill) for a, fill in zip(scan, (volumes.AIR_HU, 0), strict=True)))
+    scan = Scan(
+        *(None if a is None else pad(a, settings.size, fill) for a, fill in zip(scan, (volumes.AIR_HU, 0), strict=True))
+    )
     rng = np.random.default_rng([settings.seed, index])
     needs = 0.0 if split == "train" else settings.min_foreground
     corners = positions(scan, n, settings, needs, rng, subject["subject"])
     cubes = [tuple(slice(c, c + settings.size) for c in corner) for corner in corners]
     hu = np.stack([scan.hu[cube] for cube in cubes])
-    label = np.full(hu.shape, UNKNOWN, np.uint8) if scan.label is None else np.stack([scan.label[cube] for cube in cubes])
+    label = (
+        np.full(hu.shape, UNKNOWN, np.uint8) if scan.label is None else np.stack([scan.label[cube] for cube in cubes])
+    )
     table = pd.DataFrame(corners, columns=["z", "y", "x"])
     table["foreground"] = [np.nan if scan.label is None else float(mask.mean()) for mask in label]
     table["overlap"] = overlaps(corners, settings.size)
@@ -134,7 +144,9 @@ def positions(scan: Scan, n: int, settings, min_foreground: float, rng, subject:
     centres, chosen = np.argwhere(body_mask(scan.hu, settings.body_hu)), np.empty((0, 3), int)
     limit = np.array(scan.hu.shape) - settings.size
     if len(centres) == 0:
-        raise UserError(f"{subject}: no voxel above patches.body_hu = {settings.body_hu}; is the scan in Hounsfield units?")
+        raise UserError(
+            f"{subject}: no voxel above patches.body_hu = {settings.body_hu}; is the scan in Hounsfield units?"
+        )
     for _ in range(n):
         corners = draw_corners(centres, limit, settings.size, rng)
         if min_foreground > 0:
@@ -157,7 +169,9 @@ def with_foreground(corners, label, centres, limit, size: int, minimum: float, r
         if enough.any():
             return corners[enough]
         corners = draw_corners(centres, limit, size, rng)
-    raise UserError(f"{subject}: no patch with {minimum:.0%} foreground found; check its label or lower patches.min_foreground")
+    raise UserError(
+        f"{subject}: no patch with {minimum:.0%} foreground found; check its label or lower patches.min_foreground"
+    )
 
 
 def overlap(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
@@ -187,7 +201,9 @@ def draw_subsets(table: pd.DataFrame, settings) -> pd.DataFrame:
         turn = shuffled.groupby("subject").cumcount()  # 0 for each scan's first patch, and so on
         chosen: list[int] = []
         for size, scans in sorted(settings.subsets.items()):
-            pool = shuffled.assign(turn=turn)[shuffled.subject.isin(subjects[:scans])].sort_values("turn", kind="stable")
+            pool = shuffled.assign(turn=turn)[shuffled.subject.isin(subjects[:scans])].sort_values(
+                "turn", kind="stable"
+            )
             chosen += [patch for patch in pool.patch if patch not in chosen][: size - len(chosen)]
             rows += [(draw, size, patch) for patch in chosen]
     subsets = pd.DataFrame(rows, columns=["draw", "labelled_patches", "patch"])
@@ -219,7 +235,20 @@ def write(folder: Path, table: pd.DataFrame, parts, settings) -> None:
         np.save(folder / f"{split}_label.npy", label[rows])
         if split == "train":
             np.save(folder / "train_distance.npy", distances(label[rows], settings.spacing_mm))
-    columns = ["patch", "split", "row", "subject", "z", "y", "x", "spacing_mm", "foreground", "overlap", "metal", "tags"]
+    columns = [
+        "patch",
+        "split",
+        "row",
+        "subject",
+        "z",
+        "y",
+        "x",
+        "spacing_mm",
+        "foreground",
+        "overlap",
+        "metal",
+        "tags",
+    ]
     table[columns].to_csv(folder / "patches.csv", index=False, float_format="%.6g")
     draw_subsets(table[table.split == "train"], settings).to_csv(folder / "subsets.csv", index=False)
     (folder / "normalization.json").write_text(json.dumps(normalization, indent=2) + "\n")

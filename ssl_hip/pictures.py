@@ -28,8 +28,13 @@ class View(NamedTuple):
     centre: tuple[int, int, int]  # planes to show
 
 
-def view(image: sitk.Image, mask: sitk.Image, uncertainty: sitk.Image, truth: sitk.Image | None = None,
-         window_hu: tuple[float, float] = (-200, 800)) -> View:
+def view(
+    image: sitk.Image,
+    mask: sitk.Image,
+    uncertainty: sitk.Image,
+    truth: sitk.Image | None = None,
+    window_hu: tuple[float, float] = (-200, 800),
+) -> View:
     """Bring a scan, its mask, its uncertainty (nats) and perhaps the truth onto one grid for display."""
     ct = volumes.resample(volumes.canonical(image), DISPLAY_MM)
     low, high = window_hu

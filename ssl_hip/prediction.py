@@ -32,6 +32,7 @@ class Run:
     patch_size: int
     mean_hu: float
     sd_hu: float
+    precision: str = "float32"  # float32 | bfloat16: the one the network was trained and chosen in
 
     def normalise(self, hu):
         """Return intensities as the network saw them in training."""
@@ -49,7 +50,8 @@ class Segmentation:
 def load_run(folder: Path | str) -> Run:
     """Read run.json and the weights of the network it names; raise UserError where the run is not finished."""
     info = _read_info(Path(folder))
-    return Run(load_network(folder), info["spacing_mm"], info["patch_size"], **info["normalization"])
+    network, precision = load_network(folder), info["precision"]
+    return Run(network, info["spacing_mm"], info["patch_size"], **info["normalization"], precision=precision)
 
 
 def load_network(folder: Path | str) -> UNet3d:
@@ -66,7 +68,7 @@ def load_network(folder: Path | str) -> UNet3d:
 
 @torch.no_grad()
 def predict_patches(network: UNet3d, images: np.ndarray) -> np.ndarray:
-    """Return foreground probabilities (N, s, s, s) float32 of normalised patches (N, s, s, s), without dropout."""
+    """Return foreground probabilities (N, s, s, s) of normalised patches (N, s, s, s); float32, no dropout."""
     batches = torch.from_numpy(np.asarray(images, np.float32))[:, None].split(8)
     return torch.cat([_foreground(network, _to_device(network, batch)).cpu() for batch in batches]).numpy()
 
@@ -88,8 +90,10 @@ def _read_info(folder: Path) -> dict:
 def _no_weights(folder: Path, missing: str) -> str:
     stage = f"ceiling@{folder.name.split('-')[-1]}" if folder.name.startswith("ceiling") else f"train@{folder.name}"
     finished = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/run.json"))) or "none"
-    return (f"{folder}: no finished run ({missing} is missing); 'make repro' trains all, 'dvc repro {stage}' this one "
-            f"if params.yaml lists it; finished in {folder.parent}: {finished}")
+    return (
+        f"{folder}: no finished run ({missing} is missing); 'make repro' trains all, 'dvc repro {stage}' this one "
+        f"if params.yaml lists it; finished in {folder.parent}: {finished}"
+    )
 
 
 def segment(image: sitk.Image, run: Run, batch: int = 4) -> Segmentation:
@@ -98,26 +102,26 @@ def segment(image: sitk.Image, run: Run, batch: int = 4) -> Segmentation:
     Foreground is a probability above .5 (one pass without dropout), taken after the resampling onto the scan's grid.
     """
     coarse = volumes.resample(volumes.canonical(image), run.spacing_mm)
-    hu, network = volumes.to_array(coarse), run.network
-    network.masks.seed(0)
+    run.network.masks.seed(0)
+    maps_of = partial(probability_and_entropy, run.network, precision=run.precision)
+    ct, air, body = (run.normalise(hu) for hu in (volumes.to_array(coarse), volumes.AIR_HU, BODY_HU))
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        air, body = run.normalise(volumes.AIR_HU), run.normalise(BODY_HU)
-        maps = sliding_window(
-            partial(probability_and_entropy, network), run.normalise(hu), run.patch_size, batch, air, body
-        )
+        maps = sliding_window(maps_of, ct, run.patch_size, batch, air, body)
     probability, entropy = (volumes.resample_onto(volumes.like(m, coarse), image) for m in maps)
     return Segmentation(sitk.Cast(probability > 0.5, sitk.sitkUInt8), entropy)
 
 
-def probability_and_entropy(network: UNet3d, x: torch.Tensor) -> torch.Tensor:
+def probability_and_entropy(network: UNet3d, x: torch.Tensor, precision: str = "float32") -> torch.Tensor:
     """Return (B, 2, D, H, W): foreground probability without dropout, and MC dropout's mean entropy in nats.
 
-    x: (B, 1, D, H, W). Dropout masks are drawn window by window, so that they do not depend on the batch size.
+    x: (B, 1, D, H, W). The passes of one window are one batch: dropout masks do not depend on x's batch size.
     """
     x = _to_device(network, x)
-    entropy = torch.cat([mc_dropout(network, window, PASSES).mean_entropy for window in x.split(1)])
-    return torch.stack([_foreground(network, x), entropy], 1)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        probability = _foreground(network, x)
+        passes = [mc_dropout(network, window.expand(PASSES, -1, -1, -1, -1), 1) for window in x.split(1)]
+    return torch.stack([probability, torch.stack([each.mean_entropy.mean(0) for each in passes])], 1)
 
 
 def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[Path, Path]:

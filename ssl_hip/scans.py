@@ -23,8 +23,10 @@ def rows(cohort: SimpleNamespace, root: Path) -> list[manifest.Row]:
     """
     source = root / cohort.path
     if not cohort.path or not source.exists():
-        raise UserError(f"params.yaml: cohort.path '{cohort.path}' does not exist; name a manifest CSV "
-                        "(subject,image,label[,split]) or a folder with images/ and labels/")
+        raise UserError(
+            f"params.yaml: cohort.path '{cohort.path}' does not exist; name a manifest CSV "
+            "(subject,image,label[,split]) or a folder with images/ and labels/"
+        )
     table = _folder_manifest(source) if source.is_dir() else _read_manifest(source)
     if table.empty:
         raise UserError(f"{cohort.path}: holds no scans (files ending in {', '.join(manifest.SUFFIXES)})")
@@ -87,10 +89,12 @@ def _split(table: pd.DataFrame, cohort: SimpleNamespace) -> pd.DataFrame:
     held = wanted["validation"] + wanted["test"]
     labelled = shuffled.index[shuffled["label"].astype(bool)]
     if held > len(labelled):
-        raise UserError(f"params.yaml: cohort.subjects asks for {held} validation and test scans, but only "
-                        f"{len(labelled)} of {cohort.path} have a label; lower the counts or label more")
+        raise UserError(
+            f"params.yaml: cohort.subjects asks for {held} validation and test scans, but only "
+            f"{len(labelled)} of {cohort.path} have a label; lower the counts or label more"
+        )
     shuffled.loc[labelled[: wanted["validation"]], "split"] = "validation"
-    shuffled.loc[labelled[wanted["validation"]:held], "split"] = "test"
+    shuffled.loc[labelled[wanted["validation"] : held], "split"] = "test"
     shuffled.loc[shuffled.index.difference(labelled[:held])[: wanted["train"]], "split"] = "train"
     order = shuffled["split"].map({split: i for i, split in enumerate(manifest.SPLITS)})
     return shuffled[order.notna()].assign(order=order).sort_values(["order", "subject"])

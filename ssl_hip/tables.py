@@ -87,8 +87,11 @@ def table1(runs: Runs, subsets: pd.DataFrame) -> pd.DataFrame:
     """
     scores = reported(runs)
     per_draw = scores.groupby(RUN, sort=False).agg(
-        iou=("iou", "mean"), hd95=("hd95_mm", "mean"), median=("hd95_mm", "median"),
-        missed=("missed", "sum"), false_alarm=("false_alarm", "sum"),
+        iou=("iou", "mean"),
+        hd95=("hd95_mm", "mean"),
+        median=("hd95_mm", "median"),
+        missed=("missed", "sum"),
+        false_alarm=("false_alarm", "sum"),
     )
     status = runs.info.assign(collapsed=runs.info.status == "collapsed")
     ema = status[status.method == "supervised"].assign(method="supervised_ema")

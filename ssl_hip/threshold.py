@@ -13,8 +13,9 @@ def threshold_iou(image: np.ndarray, truth: np.ndarray, hu: float, radius: int =
     return float((filled & truth).sum() / max((filled | truth).sum(), 1))
 
 
-def best_threshold(image: np.ndarray, truth: np.ndarray, candidates: tuple[float, ...] = tuple(range(100, 401, 30))
-                   ) -> tuple[float, float]:
+def best_threshold(
+    image: np.ndarray, truth: np.ndarray, candidates: tuple[float, ...] = tuple(range(100, 401, 30))
+) -> tuple[float, float]:
     """Return the threshold in HU that does best on this very scan, and its IoU: more than a method without labels has.
 
     image: HU (z, y, x); truth: bool (z, y, x).

@@ -63,7 +63,9 @@ class Trainer:
         self.labelled = cycle(labelled, settings.batch_size, seed["labelled"])
         self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"]) if len(unlabelled) else None
         self.iterations = settings.epochs * math.ceil(len(store.image["train"]) / settings.batch_size)  # T_N
-        self.optimizer = torch.optim.Adam(student.parameters(), settings.learning_rate, tuple(settings.betas), fused=True)
+        self.optimizer = torch.optim.Adam(
+            student.parameters(), settings.learning_rate, tuple(settings.betas), fused=True
+        )
         self.history, self.validation = [], []
         self.best = None
 
@@ -143,7 +145,7 @@ class Trainer:
 
     @torch.no_grad()
     def score(self, network, split: str) -> tuple[pd.DataFrame, dict[str, float]]:
-        """Return one row a patch of a split (patch, subject, iou, hd95_mm, missed, false_alarm) and foreground shares."""
+        """Return a row a patch of a split (patch, subject, iou, hd95_mm, missed, false_alarm) and foreground shares."""
         network.eval()
         truth, rows = self.store.label[split], []
         predicted = np.empty(truth.shape, bool)

@@ -49,7 +49,10 @@ class UNet3d(nn.Module):
 def convolution(inputs: int, outputs: int, norm: str, dropout: float, masks: MaskPool) -> nn.Sequential:
     """3x3x3 convolution, norm, ReLU, dropout."""
     return nn.Sequential(
-        nn.Conv3d(inputs, outputs, 3, padding=1), normalisation(norm, outputs), nn.ReLU(inplace=True), Dropout(dropout, masks)
+        nn.Conv3d(inputs, outputs, 3, padding=1),
+        normalisation(norm, outputs),
+        nn.ReLU(inplace=True),
+        Dropout(dropout, masks),
     )
 
 

@@ -30,8 +30,9 @@ def read_image(path: Path | str) -> sitk.Image:
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         size = " x ".join(map(str, image.GetSize()))
         values = image.GetNumberOfComponentsPerPixel()
-        raise UserError(f"{path}: expected a 3D volume with one value a voxel, found {size} with {values}; "
-                        "store one volume a file")
+        raise UserError(
+            f"{path}: expected a 3D volume with one value a voxel, found {size} with {values}; store one volume a file"
+        )
     return image
 
 
@@ -74,8 +75,9 @@ def _low_pass(image: sitk.Image, spacing_mm: np.ndarray, target_mm: float) -> si
     return like(ndimage.gaussian_filter(to_array(image).astype(np.float32), sigma, mode="nearest"), image)
 
 
-def resample_onto(image: sitk.Image, reference: sitk.Image, interpolator: str = "linear",
-                  outside: float = 0.0) -> sitk.Image:
+def resample_onto(
+    image: sitk.Image, reference: sitk.Image, interpolator: str = "linear", outside: float = 0.0
+) -> sitk.Image:
     """Return the image on the reference's grid; interpolator: linear (float32) | nearest (pixel type kept)."""
     image = sitk.Cast(image, sitk.sitkFloat32) if interpolator == "linear" else image
     return sitk.Resample(image, reference, sitk.Transform(), INTERPOLATORS[interpolator], outside, image.GetPixelID())
@@ -162,11 +164,15 @@ def place_problems(image_path: Path | str, image: sitk.Image, label_path: Path |
     if image.GetSize() != label.GetSize():
         return [f"{label_path}: size {label.GetSize()} instead of {image.GetSize()} {remedy}"]
     step = min(image.GetSpacing())
-    differ = [f"{name} {_short(theirs)} instead of {_short(ours)}" for name, theirs, ours, tolerance in (
-        ("origin", label.GetOrigin(), image.GetOrigin(), 0.05 * step),
-        ("spacing", label.GetSpacing(), image.GetSpacing(), 1e-3 * step),
-        ("direction", label.GetDirection(), image.GetDirection(), 1e-3),
-    ) if not np.allclose(theirs, ours, rtol=0, atol=tolerance)]
+    differ = [
+        f"{name} {_short(theirs)} instead of {_short(ours)}"
+        for name, theirs, ours, tolerance in (
+            ("origin", label.GetOrigin(), image.GetOrigin(), 0.05 * step),
+            ("spacing", label.GetSpacing(), image.GetSpacing(), 1e-3 * step),
+            ("direction", label.GetDirection(), image.GetDirection(), 1e-3),
+        )
+        if not np.allclose(theirs, ours, rtol=0, atol=tolerance)
+    ]
     return [f"{label_path}: {' and '.join(differ)} {remedy}"] if differ else []
 
 

@@ -13,7 +13,12 @@ Maps = Callable[[torch.Tensor], torch.Tensor]
 
 
 def sliding_window(
-    maps: Maps, volume: np.ndarray, size: int, batch: int = 4, air: float = 0.0, body: float = -np.inf,
+    maps: Maps,
+    volume: np.ndarray,
+    size: int,
+    batch: int = 4,
+    air: float = 0.0,
+    body: float = -np.inf,
     overlap: float = 0.5,
 ) -> np.ndarray:
     """Return the maps (K, z, y, x) float32 of a normalised volume (z, y, x), windows blended by Gaussian weights.

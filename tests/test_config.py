@@ -46,7 +46,9 @@ def test_numbers_and_words_are_those_of_yaml_1_2(root):
     assert params.model.norm == "no" and params.patches.subsets == {8: 1, 48: 3}
 
 
-@pytest.mark.parametrize(("text", "line"), [("a: 1\nb: [2\nc: 3\n", 3), ("a: 1\n\tb: 2\n", 2), ("a: 1\nb: 2\na: 3\n", 3)])
+@pytest.mark.parametrize(
+    ("text", "line"), [("a: 1\nb: [2\nc: 3\n", 3), ("a: 1\n\tb: 2\n", 2), ("a: 1\nb: 2\na: 3\n", 3)]
+)
 def test_a_broken_file_names_the_line(tmp_path, text, line):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError, match=rf"params\.yaml: not valid YAML: .*line {line}"):

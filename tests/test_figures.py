@@ -7,7 +7,13 @@ from ssl_hip import figures
 
 
 def test_window_maps_to_grey():
-    assert figures.to_grey(np.array([-300.0, -200.0, 300.0, 800.0, 900.0]), [-200, 800]).tolist() == [0, 0, 127, 255, 255]
+    assert figures.to_grey(np.array([-300.0, -200.0, 300.0, 800.0, 900.0]), [-200, 800]).tolist() == [
+        0,
+        0,
+        127,
+        255,
+        255,
+    ]
 
 
 def test_overlay_colours_hits_false_positives_and_misses():

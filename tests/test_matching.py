@@ -8,7 +8,7 @@ import torch
 
 from ssl_hip import matching
 from ssl_hip.losses import masked_cross_entropy
-from ssl_hip.matching import Match, embedding_entropy, match, match_pairs, near_surface, nearest_label, sample_references
+from ssl_hip.matching import Match, embedding_entropy, match, match_pairs, near_surface, sample_references
 
 B, C, S = 2, 8, 6
 
@@ -22,7 +22,9 @@ def generator(seed=0) -> torch.Generator:
 
 
 def settings(**changes) -> SimpleNamespace:
-    return SimpleNamespace(**{"references": 5, "runs": 3, "kernel": "cosine", "reduce": "mean", "center": False} | changes)
+    return SimpleNamespace(
+        **{"references": 5, "runs": 3, "kernel": "cosine", "reduce": "mean", "center": False} | changes
+    )
 
 
 @pytest.fixture
@@ -137,7 +139,9 @@ def test_every_voxel_of_the_mask_is_drawn_equally_often():
 def losses_of(found: Match, queries):
     logits = torch.stack([queries.sum(1), queries[:, 0]], 1)
     uncertain = torch.ones(B, S, S, S) * found.valid
-    return masked_cross_entropy(logits, nearest_label(found), uncertain), (embedding_entropy(found) * found.valid).mean()
+    return masked_cross_entropy(logits, matching.nearest_label(found), uncertain), (
+        embedding_entropy(found) * found.valid
+    ).mean()
 
 
 @pytest.mark.parametrize("changes", [{}, {"center": True}, {"kernel": "euclidean", "reduce": "max"}])
@@ -178,7 +182,7 @@ def test_gradients_reach_the_queries_only(scene, kernel, reduce):
     found = match(queries, embeddings, inside, outside, settings(kernel=kernel, reduce=reduce), generator())
     embedding_entropy(found).mean().backward()
     assert embeddings.grad is None and queries.grad.any() and queries.grad.isfinite().all()
-    assert not nearest_label(found).requires_grad
+    assert not matching.nearest_label(found).requires_grad
 
 
 def test_order_of_references_does_not_matter():
@@ -202,7 +206,7 @@ def make(object_similarity: list[float], background_similarity: list[float]) -> 
 
 
 def test_the_nearer_class_wins_and_ties_are_background():
-    assert nearest_label(make([0.9, 0.5, 0.2], [0.1, 0.5, 0.3])).flatten().tolist() == [1, 0, 0]
+    assert matching.nearest_label(make([0.9, 0.5, 0.2], [0.1, 0.5, 0.3])).flatten().tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.2])

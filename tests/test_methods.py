@@ -30,7 +30,9 @@ def build(name: str, params, **changes):
     """A method over small networks; the teacher's weights differ from the student's."""
     for key in ("student_noise", "teacher_noise"):
         setattr(params.optimization, key, 0.0)
-    networks = StudentTeacher(UNet3d(width=8, levels=2, norm="group", dropout=0.0), params.optimization, 0, torch.device("cpu"))
+    networks = StudentTeacher(
+        UNet3d(width=8, levels=2, norm="group", dropout=0.0), params.optimization, 0, torch.device("cpu")
+    )
     networks.teacher.load_state_dict(UNet3d(width=8, levels=2, norm="group", dropout=0.0, seed=1).state_dict())
     settings = SimpleNamespace(**vars(getattr(params.methods, name)) | changes)
     module = importlib.import_module(f"ssl_hip.methods.{name}")

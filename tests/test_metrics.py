@@ -97,16 +97,19 @@ NOTHING, EVERYTHING, SOMETHING = np.zeros(SHAPE, bool), np.ones(SHAPE, bool), np
 SOMETHING[1:3, 2:4, 2:4] = True
 
 
-@pytest.mark.parametrize(("pred", "truth", "iou", "hd95", "missed", "false_alarm"), [
-    (NOTHING, NOTHING, 1, 0, 0, 0),
-    (NOTHING, SOMETHING, 0, DIAGONAL, 1, 0),
-    (SOMETHING, NOTHING, 0, DIAGONAL, 0, 1),
-    (SOMETHING, SOMETHING, 1, 0, 0, 0),
-    (EVERYTHING, EVERYTHING, 1, 0, 0, 0),        # no surface: as empty for HD95, not for IoU
-    (NOTHING, EVERYTHING, 0, 0, 0, 0),
-    (EVERYTHING, SOMETHING, 8 / 120, DIAGONAL, 1, 0),
-    (SOMETHING, EVERYTHING, 8 / 120, DIAGONAL, 0, 1),
-])
+@pytest.mark.parametrize(
+    ("pred", "truth", "iou", "hd95", "missed", "false_alarm"),
+    [
+        (NOTHING, NOTHING, 1, 0, 0, 0),
+        (NOTHING, SOMETHING, 0, DIAGONAL, 1, 0),
+        (SOMETHING, NOTHING, 0, DIAGONAL, 0, 1),
+        (SOMETHING, SOMETHING, 1, 0, 0, 0),
+        (EVERYTHING, EVERYTHING, 1, 0, 0, 0),  # no surface: as empty for HD95, not for IoU
+        (NOTHING, EVERYTHING, 0, 0, 0, 0),
+        (EVERYTHING, SOMETHING, 8 / 120, DIAGONAL, 1, 0),
+        (SOMETHING, EVERYTHING, 8 / 120, DIAGONAL, 0, 1),
+    ],
+)
 def test_empty_masks(pred, truth, iou, hd95, missed, false_alarm):
     expected = {"iou": iou, "hd95_mm": hd95, "missed": missed, "false_alarm": false_alarm}
     assert metrics.score(pred, truth, ANISOTROPIC) == pytest.approx(expected)

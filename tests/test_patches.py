@@ -42,10 +42,12 @@ def cohort(tmp_path, params):
         names = [f"data/cohort/{kind}/s{i}.nii.gz" for kind in ("images", "labels")]
         for name, array in zip(names, (hu, label), strict=True):
             write_scan(tmp_path / name, array)
-        rows.append({"subject": f"s{i}", "split": split, "image": names[0], "label": names[1], "metal": 0, "tags": "a;b"})
+        rows.append(
+            {"subject": f"s{i}", "split": split, "image": names[0], "label": names[1], "metal": 0, "tags": "a;b"}
+        )
     table = pd.DataFrame(rows)
     table.to_csv(tmp_path / "data" / "cohort.csv", index=False)
-    params.cohort.foreground = [1, 3]
+    params.cohort.foreground, params.patches.spacing_mm = [1, 3], 2.0
     return SimpleNamespace(csv=tmp_path / "data" / "cohort.csv", table=table, root=tmp_path, params=params)
 
 
@@ -77,11 +79,14 @@ def test_building_again_gives_the_same_bytes(cohort):
     build(cohort, "a"), build(cohort, "b")
     files = sorted(path.name for path in (cohort.root / "data" / "a").iterdir())
     assert len(files) == 10
-    assert all((cohort.root / "data" / "a" / f).read_bytes() == (cohort.root / "data" / "b" / f).read_bytes() for f in files)
+    assert all(
+        (cohort.root / "data" / "a" / f).read_bytes() == (cohort.root / "data" / "b" / f).read_bytes() for f in files
+    )
 
 
 def test_what_is_stored_is_what_stands_at_the_place(cohort):
-    store, rows = build(cohort), build(cohort).table("train")
+    store = build(cohort)
+    rows = store.table("train")
     stored = patches.read_scan(cohort.table.loc[0].to_dict(), cohort.root, 2.0, [1, 3])
     for row in rows[rows.subject == "s0"].itertuples():
         cube = tuple(slice(c, c + 16) for c in (row.z, row.y, row.x))
@@ -122,7 +127,9 @@ def test_positions_are_centred_on_the_body():
 
 def test_cubes_stay_inside_the_volume():
     settings = SimpleNamespace(size=16, body_hu=-300, min_foreground=0)
-    corners = patches.positions(Scan(np.zeros((16, 20, 33), np.float32), None), 8, settings, 0, np.random.default_rng(0), "s")
+    corners = patches.positions(
+        Scan(np.zeros((16, 20, 33), np.float32), None), 8, settings, 0, np.random.default_rng(0), "s"
+    )
     assert (corners >= 0).all() and (corners + 16 <= (16, 20, 33)).all()
 
 
@@ -130,7 +137,9 @@ def test_cubes_overlap_less_than_by_chance():
     settings, volume = SimpleNamespace(size=8, body_hu=-300), np.zeros((32, 32, 32), np.float32)
     chosen = patches.positions(Scan(volume, None), 10, settings, 0, np.random.default_rng(0), "s")
     random = np.random.default_rng(0).integers(0, 25, (200, 10, 3))
-    assert patches.overlaps(chosen, 8).mean() < 0.5 * np.mean([patches.overlaps(corners, 8).mean() for corners in random])
+    assert patches.overlaps(chosen, 8).mean() < 0.5 * np.mean(
+        [patches.overlaps(corners, 8).mean() for corners in random]
+    )
 
 
 def test_overlap_of_cubes():
@@ -171,7 +180,9 @@ def table_of(scans: int, each: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["subject", "foreground"]).assign(patch=range(scans * each))
 
 
-@pytest.mark.parametrize("subsets", [{8: 1, 48: 3}, {50: 4, 150: 10, 300: 21}, {5: 1, 7: 1, 8: 8}, {16: 1, 17: 2, 30: 2}])
+@pytest.mark.parametrize(
+    "subsets", [{8: 1, 48: 3}, {50: 4, 150: 10, 300: 21}, {5: 1, 7: 1, 8: 8}, {16: 1, 17: 2, 30: 2}]
+)
 def test_subsets_nest_and_spread_equally(subsets):
     settings = SimpleNamespace(draws=3, seed=0, subsets=subsets)
     drawn = patches.draw_subsets(table_of(25, 20), settings)
@@ -194,7 +205,9 @@ def test_draws_of_subsets_differ_and_repeat():
 
 
 def test_more_draws_leave_the_earlier_ones_alone():
-    few, many = (patches.draw_subsets(table_of(9, 10), SimpleNamespace(draws=n, seed=0, subsets={8: 2})) for n in (1, 3))
+    few, many = (
+        patches.draw_subsets(table_of(9, 10), SimpleNamespace(draws=n, seed=0, subsets={8: 2})) for n in (1, 3)
+    )
     assert few.equals(many[many.draw == 0])
 
 

@@ -1,5 +1,6 @@
 """dvc.yaml says what the notebooks read; profiles have the same keys; notebooks are committed without outputs."""
 
+import ast
 import json
 
 import pytest
@@ -28,6 +29,13 @@ def keys(tree: dict, prefix: str = "") -> set[str]:
 def test_a_stage_declares_what_its_notebook_reads(stage):
     report = closure.report(stage, ROOT)
     assert not report, f"\n{report}files: `python -m pipeline.closure --write` puts them in"
+
+
+def test_the_check_depends_on_its_code():
+    """The check has no notebook: python -m ssl_hip.schema."""
+    declared = set(config.read_yaml(ROOT / "dvc.yaml")["stages"]["check"]["deps"])
+    schema = "ssl_hip/schema.py"
+    assert declared == {"params.yaml", schema} | closure.closure(ast.parse((ROOT / schema).read_text()), ROOT)
 
 
 def test_every_file_of_a_stage_exists():

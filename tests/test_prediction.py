@@ -39,8 +39,14 @@ def run(tmp_path):
     folder = tmp_path / "runs/supervised-8-0"
     folder.mkdir(parents=True)
     save_file(UNet3d(**MODEL).state_dict(), folder / "student.safetensors")
-    info = {"network": "student", "model": MODEL, "spacing_mm": 2.0, "patch_size": SIZE,
-            "normalization": {"mean_hu": -100.0, "sd_hu": 400.0}}
+    info = {
+        "network": "student",
+        "model": MODEL,
+        "spacing_mm": 2.0,
+        "patch_size": SIZE,
+        "precision": "bfloat16",
+        "normalization": {"mean_hu": -100.0, "sd_hu": 400.0},
+    }
     (folder / "run.json").write_text(json.dumps(info))
     return folder
 
@@ -62,14 +68,14 @@ def stand_in():
     return prediction.Run(BrightIsBone(), 2.0, SIZE, mean_hu=-100.0, sd_hu=400.0)
 
 
-@pytest.mark.parametrize("batch", [3, 7])
-def test_batching_changes_nothing(batch):
+@pytest.mark.parametrize(("batch", "precision"), [(3, "float32"), (7, "bfloat16")])
+def test_batching_changes_nothing(batch, precision):
     network, found = UNet3d(**MODEL).eval(), []
     for size in (1, batch):
         network.masks.seed(0)
+        maps = partial(prediction.probability_and_entropy, network, precision=precision)
         with torch.no_grad():
-            maps = sliding_window(partial(prediction.probability_and_entropy, network), noise((24, 20, 16)), SIZE, size)
-        found.append(maps)
+            found.append(sliding_window(maps, noise((24, 20, 16)), SIZE, size))
     (probability, entropy), (again, entropy_again) = found
     assert np.allclose(probability, again, rtol=1e-5, atol=1e-6) and np.ptp(probability) > 0
     assert np.array_equal(entropy, entropy_again) and entropy.max() > 0
@@ -137,8 +143,9 @@ def mistakes(scan, run, tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["missing scan", "no CT", "unknown run", "unknown ceiling", "run without weights",
-                                  "output is a file"])
+@pytest.mark.parametrize(
+    "name", ["missing scan", "no CT", "unknown run", "unknown ceiling", "run without weights", "output is a file"]
+)
 def test_mistakes_are_one_line(scan, run, tmp_path, capsys, name):
     words, image, folder, out = mistakes(scan, run, tmp_path)[name]
     assert command(image, folder, out) == 1

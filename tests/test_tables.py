@@ -10,7 +10,9 @@ import pytest
 from ssl_hip import tables
 from ssl_hip.config import UserError
 
-TRAIN = SimpleNamespace(methods=["supervised", "embedding_matching"], labelled_patches=[4], draws=[0, 1], ceiling_draws=[0])
+TRAIN = SimpleNamespace(
+    methods=["supervised", "embedding_matching"], labelled_patches=[4], draws=[0, 1], ceiling_draws=[0]
+)
 SUBSETS = pd.DataFrame({"draw": [0, 0, 1], "labelled_patches": 4, "patch": [1, 2, 3], "subject": ["a", "b", "a"]})
 
 
@@ -31,7 +33,9 @@ def write_run(folder, method, labelled, draw, status="finished"):
     )  # fmt: skip
     scores.astype({"missed": int}).to_csv(run / "scores.csv", index=False)
     pd.DataFrame({"iteration": [1, 2], "loss": [1.0, 0.5]}).to_csv(run / "history.csv", index=False)
-    pd.DataFrame({"iteration": [1, 2], "iou": [0.1, 0.2], "hd95_mm": [9.0, 8.0]}).to_csv(run / "validation.csv", index=False)
+    pd.DataFrame({"iteration": [1, 2], "iou": [0.1, 0.2], "hd95_mm": [9.0, 8.0]}).to_csv(
+        run / "validation.csv", index=False
+    )
     info = {"status": status, "iterations": 2, "best_iteration": 2, "network": "student"}
     (run / "run.json").write_text(json.dumps(info))
     return scores
@@ -40,7 +44,9 @@ def write_run(folder, method, labelled, draw, status="finished"):
 @pytest.fixture
 def runs(tmp_path):
     for method, labelled, draw in tables.grid(TRAIN):
-        write_run(tmp_path, method, labelled, draw, "collapsed" if (method, draw) == ("embedding_matching", 1) else "finished")
+        write_run(
+            tmp_path, method, labelled, draw, "collapsed" if (method, draw) == ("embedding_matching", 1) else "finished"
+        )
     write_run(tmp_path, "uamt", 4, 0)  # left over from an earlier grid
     return tables.read_runs(tmp_path, tables.grid(TRAIN))
 

@@ -15,7 +15,9 @@ METHODS = ["supervised", "mean_teacher", "uamt", "embedding_matching"]
 
 
 def same_weights(a, b) -> bool:
-    return all((a / f"{n}.safetensors").read_bytes() == (b / f"{n}.safetensors").read_bytes() for n in ("student", "teacher"))
+    return all(
+        (a / f"{n}.safetensors").read_bytes() == (b / f"{n}.safetensors").read_bytes() for n in ("student", "teacher")
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

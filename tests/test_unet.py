@@ -28,12 +28,16 @@ def test_parameters_of_the_published_network():
     """19,069,955 in Cicek 2016, which leaves out BatchNorm's affine terms and the up-convolutions' biases."""
 
     def published(module, name):
-        return not isinstance(module, nn.BatchNorm3d) and not (isinstance(module, nn.ConvTranspose3d) and name == "bias")
+        return not isinstance(module, nn.BatchNorm3d) and not (
+            isinstance(module, nn.ConvTranspose3d) and name == "bias"
+        )
 
     assert count(UNet3d(3, 3, 32), published) == 19_069_955
 
 
-@pytest.mark.parametrize(("width", "levels", "shape"), [(8, 2, (4, 6, 8)), (8, 3, (8, 8, 8)), (16, 2, (4, 4, 4)), (8, 1, (3, 5, 7))])
+@pytest.mark.parametrize(
+    ("width", "levels", "shape"), [(8, 2, (4, 6, 8)), (8, 3, (8, 8, 8)), (16, 2, (4, 4, 4)), (8, 1, (3, 5, 7))]
+)
 @pytest.mark.parametrize("norm", ["group", "batch", "instance"])
 def test_shapes(width, levels, shape, norm):
     logits, embeddings = small(width=width, levels=levels, norm=norm)(torch.randn(2, 1, *shape))
@@ -70,7 +74,11 @@ def test_gradients_reach_every_parameter(norm):
 
 
 def test_no_dropout_after_output_and_up_convolutions():
-    blocks = [type(m).__name__ for m in small().modules() if isinstance(m, nn.Sequential) and not isinstance(m[0], nn.Sequential)]
+    blocks = [
+        type(m).__name__
+        for m in small().modules()
+        if isinstance(m, nn.Sequential) and not isinstance(m[0], nn.Sequential)
+    ]
     assert len(blocks) == 6
     assert sum(type(m).__name__ == "Dropout" for m in small().modules()) == 6
 

@@ -120,7 +120,10 @@ def test_there_and_back_again():
     smooth = volumes.resample(volumes.like(ramp(reference), reference), 1.0)
     back = volumes.resample_onto(smooth, reference)
     assert (back.GetSize(), back.GetSpacing(), back.GetOrigin()) == (
-        reference.GetSize(), reference.GetSpacing(), reference.GetOrigin())
+        reference.GetSize(),
+        reference.GetSpacing(),
+        reference.GetOrigin(),
+    )
     assert np.allclose(volumes.to_array(back)[3:-3, 3:-3, 3:-3], ramp(reference)[3:-3, 3:-3, 3:-3], atol=0.5)
 
 
@@ -168,7 +171,8 @@ LABEL_PROBLEMS = {
     "origin": lambda path, label: volumes.write(image(volumes.to_array(label), origin=(-30.0, 12.0, 90.0)), path),
     "spacing": lambda path, label: volumes.write(image(volumes.to_array(label), spacing=(0.8, 1.1, 2.4)), path),
     "direction": lambda path, label: volumes.write(
-        image(volumes.to_array(label), direction=tuple(np.eye(3).ravel())), path),
+        image(volumes.to_array(label), direction=tuple(np.eye(3).ravel())), path
+    ),
     "foreground value (3), only 0": lambda path, label: volumes.write(label * 0, path),
     "whole numbers": lambda path, label: volumes.write(sitk.Cast(label, sitk.sitkFloat32) * 0.3, path),
 }
