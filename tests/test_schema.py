@@ -47,6 +47,7 @@ BAD = [  # key, value, what the one line says after the key
     ("optimization.ema_warmup", "no", "is 'no', must be true or false"),
     ("methods.uamt.threshold", [1.0, 0.75], "is [1.0, 0.75], must go from the smaller to the larger number"),
     ("methods.embedding_matching.references", 0, "is 0, must be greater than or equal to 1"),
+    ("methods.embedding_matching.band_mm", 1.0, "is 1.0, must be patches.spacing_mm = 2.0 at least"),
     ("cohort.phantom.metal", 1.1, "is 1.1, must be less than or equal to 1"),
     ("cohort.source", "dicom", "is 'dicom', must be 'phantom', 'labelmaps' or 'scans'"),
 ]
@@ -58,7 +59,7 @@ def default() -> dict:
     tree = read_yaml(ROOT / "params.yaml")
     tree["cohort"] |= {"source": "phantom", "path": "", "subjects": {"train": 60, "validation": 8, "test": 12}}
     count = {"train": 960, "validation": 48, "test": 120}
-    tree["patches"] |= {"size": 32, "count": count, "subsets": {8: 1, 48: 3}, "draws": 5}
+    tree["patches"] |= {"spacing_mm": 2.0, "size": 32, "count": count, "subsets": {8: 1, 48: 3}, "draws": 5}
     tree["train"] |= {"labelled_patches": [8, 48], "draws": [0, 1], "ceiling_draws": [0]}
     tree["model"] |= {"width": 8, "levels": 4, "norm": "group"}
     tree["optimization"]["learning_rate"], tree["methods"]["uamt"]["passes"] = 0.001, 5
