@@ -29,7 +29,7 @@ def check(tree: dict, root: Path = ROOT) -> list[str]:
     problems = list(mistakes(tree))
     wrong = [key for key, _ in problems]
     for keys, rule in RULES:
-        if not any(related(bad, key) for bad in wrong for key in keys):
+        if all(present(tree, key) for key in keys) and not any(related(bad, key) for bad in wrong for key in keys):
             problems += rule(*(value(tree, key) for key in keys), root=root)
     return [f"{key}: {text}" for key, text in problems]
 
@@ -75,6 +75,15 @@ def known(group: list[str]) -> list[str]:
 def related(a: str, b: str) -> bool:
     """Say whether one dotted key contains the other."""
     return f"{a}.".startswith(f"{b}.") or f"{b}.".startswith(f"{a}.")
+
+
+def present(tree: dict, key: str) -> bool:
+    """Say whether something stands under a dotted key."""
+    try:
+        value(tree, key)
+    except (KeyError, TypeError):
+        return False
+    return True
 
 
 def value(tree: dict, key: str):
