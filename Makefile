@@ -19,6 +19,9 @@ setup: .venv/.installed   ## create .venv and install the packages of environmen
 	$(PYTHON) pipeline/requirements.py > .venv/requirements.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
+	  > .venv/share/jupyter/lab/settings/overrides.json
 	@touch $@
 
 repro: setup ## cohort, patches, trainings, tables. JOBS=n trainings at once; PARAMS=params/X.yaml: another profile
@@ -37,11 +40,11 @@ test: lint   ## lint, unit tests, and the smoke profile end to end in a scratch 
 
 lab: setup   ## JupyterLab on this machine only, token on
 	jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks \
-	  --LabApp.news_url= --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 
-predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_matching-48-0
-	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-48-0))
+predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_matching-40-0
+	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-40-0))
 	@python -m ssl_hip.prediction --image "$(IN)" --out "$(OUT)" --run "$(RUN)"
 
 figures: setup ## the README's pictures, from finished results: results/figures/*.png

@@ -147,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Segment the hip bones of a CT scan with a finished run.")
     parser.add_argument("--image", required=True, help="CT in Hounsfield units, e.g. NIfTI")
     parser.add_argument("--out", required=True, help="folder for the mask and the uncertainty map")
-    parser.add_argument("--run", required=True, help="folder of a finished run, e.g. runs/embedding_matching-48-0")
+    parser.add_argument("--run", required=True, help="folder of a finished run, e.g. runs/embedding_matching-40-0")
     options = parser.parse_args(arguments)
     try:
         for path in predict(options.image, options.out, options.run):
