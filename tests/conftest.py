@@ -21,6 +21,7 @@ def params() -> SimpleNamespace:
     tree = copy.deepcopy(config.load("cohort", "patches", "model", "optimization", "train", "methods"))
     tree.patches.count = SimpleNamespace(train=8, validation=2, test=2)
     tree.patches.size, tree.patches.subsets, tree.patches.draws = 16, {2: 1, 4: 2}, 2
+    tree.patches.min_foreground = 0.01
     tree.model.levels = 2
     tree.optimization.epochs, tree.optimization.validate_every = 2, 4
     tree.optimization.precision = "float32"

@@ -254,7 +254,7 @@ def no_bone(cohort):
 
 
 @pytest.mark.parametrize(("spoil", "said"), [
-    (wrong_subsets, r"4 patches of 9 scans, but only 4 training scans .*2 scans have no 8 patches"),
+    (wrong_subsets, r"4 patches of 9 scans, only 4 training scans .*2 scans have no 8 patches"),
     (no_validation, r"no scan in the split 'validation'; raise cohort\.subjects\.validation"),
     (too_few_patches, r"patches\.count\.train = 3 gives nothing to some of the 4 scans"),
     (unlabelled_test_scan, r"s5: a scan of the split 'test' needs a label"),
