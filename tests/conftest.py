@@ -15,6 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"
 
 
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real anatomies and one real CT, which are not in the repository; skips where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("realdata: the real scans are not in the repository and ../shared/data is not there")
+    return REAL_DATA
+
+
 @pytest.fixture
 def params() -> SimpleNamespace:
     """The default parameters, made small: 16^3 patches, width 8, two levels, 8 iterations."""

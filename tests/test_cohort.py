@@ -9,8 +9,6 @@ import SimpleITK as sitk
 from ssl_hip import cohort, cohort_pictures, config, volumes
 from ssl_hip.config import UserError
 
-REAL = config.ROOT / ".." / "shared" / "data" / "hip_labelmaps"
-
 
 def settings(
     source: str = "phantom", path: str = "", train: int = 2, validation: int = 1, test: int = 1, **phantom: float
@@ -193,9 +191,8 @@ def test_a_label_map_without_bone_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/data/hip_labelmaps is not there")
-def test_real_label_maps(tmp_path: Path) -> None:
-    (tmp_path / "maps").symlink_to(REAL.resolve())
+def test_real_label_maps(tmp_path: Path, real_data: Path) -> None:
+    (tmp_path / "maps").symlink_to((real_data / "hip_labelmaps").resolve())
     table = cohort.build(settings("labelmaps", "maps"), tmp_path)
     for row in table.itertuples():
         assert volumes.check_pair(tmp_path / row.image, tmp_path / row.label, [1, 2, 3, 4]) == []

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ssl_hip import config, ct_simulation, metal, phantom, threshold
+from ssl_hip import ct_simulation, metal, phantom, threshold
 from ssl_hip.landmarks import depths, landmarks
 
 SPACING = (2.6, 2.6, 3.2)
-REAL = config.ROOT / ".." / "shared" / "data" / "hip_labelmaps"
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +107,10 @@ def test_a_global_threshold_is_not_enough(labels: np.ndarray) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/data/hip_labelmaps is not there")
-def test_real_label_maps_become_cts() -> None:
+def test_real_label_maps_become_cts(real_data: Path) -> None:
     from ssl_hip import volumes
 
-    image = volumes.canonical(volumes.read_image(Path(REAL) / "s11.nii.gz"))
+    image = volumes.canonical(volumes.read_image(real_data / "hip_labelmaps" / "s11.nii.gz"))
     image = volumes.resample(image, 2.0, label=True)
     labels = volumes.to_array(image).astype(np.uint8)
     hu = ct_simulation.simulate(labels, image.GetSpacing(), tissue())

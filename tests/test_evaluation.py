@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,8 +6,6 @@ import SimpleITK as sitk
 
 from ssl_hip import evaluation, pictures, volumes
 from ssl_hip.config import UserError
-
-REAL = Path(__file__).resolve().parents[2] / "shared/data/totalsegmentator_example/s_example"
 
 
 def image(voxels):
@@ -89,9 +86,9 @@ def test_pictures_show_the_patients_right_on_the_left():
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data")
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_real_bones_lie_in_their_half(side):
-    labels = [volumes.read_image(REAL / f"segmentations/{bone}_{side}.nii.gz") for bone in ("hip", "femur")]
+def test_real_bones_lie_in_their_half(side, real_data):
+    masks = real_data / "totalsegmentator_example/s_example/segmentations"
+    labels = [volumes.read_image(masks / f"{bone}_{side}.nii.gz") for bone in ("hip", "femur")]
     for label in labels:
         assert evaluation.half(label, side).sum() > 0.99 * volumes.to_array(label).sum()

@@ -1,5 +1,4 @@
 import gzip
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from ssl_hip import volumes
 from ssl_hip.config import UserError
 
 OBLIQUE = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-REAL = Path(__file__).resolve().parents[2] / "shared/data/totalsegmentator_example/s_example"
 
 
 def image(voxels, spacing=(0.8, 1.1, 2.5), origin=(-30.0, 12.0, 100.0), direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1)):
@@ -206,6 +204,6 @@ def test_read_raises_a_user_error(tmp_path):
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data")
-def test_real_ct_is_fit():
-    assert volumes.check_pair(REAL / "ct.nii.gz", REAL / "segmentations/hip_right.nii.gz", [1]) == []
+def test_real_ct_is_fit(real_data):
+    scan = real_data / "totalsegmentator_example/s_example"
+    assert volumes.check_pair(scan / "ct.nii.gz", scan / "segmentations/hip_right.nii.gz", [1]) == []
