@@ -1,58 +1,51 @@
-"""Group normalisation that is fast for channels-last volumes on a CPU (Wu 2018)."""
+"""Group normalisation whose backward pass is fast for channels-last volumes on a CPU (Wu 2018)."""
 
 import torch
 from torch import nn
 
 
 class GroupNorm(nn.GroupNorm):
-    """nn.GroupNorm, computed as one scale and one shift a sample and channel: y = a x + b.
+    """nn.GroupNorm with a backward pass of two sweeps over the volume.
 
     Same result to rounding; torch's own backward pass takes more than a third of a training step here.
     Input and output (B, C, D, H, W); statistics in float32.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        mean, square = ChannelMoments.apply(x)  # (B, C)
-        grouped = (len(x), self.num_groups, -1)
-        group_mean = mean.view(grouped).mean(-1, keepdim=True)
-        variance = square.view(grouped).mean(-1, keepdim=True) - group_mean.square()
-        deviation = (variance.clamp(min=0) + self.eps).rsqrt()
-        scale = deviation * self.weight.view(1, self.num_groups, -1)
-        shift = self.bias.view(1, self.num_groups, -1) - group_mean * scale
-        return ScaleShift.apply(x, *(v.reshape(mean.shape) for v in (scale, shift)))
+        if not torch.is_grad_enabled():
+            return super().forward(x)
+        return Normalise.apply(x, self.weight, self.bias, self.num_groups, self.eps)
 
 
-def spread(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Give (B, C) values the type of x and axes to broadcast over its volume."""
-    return values.to(x.dtype)[..., None, None, None]
-
-
-class ChannelMoments(torch.autograd.Function):
-    """Mean of x and of x^2 over the volume, (B, C) float32 each."""
+class Normalise(torch.autograd.Function):
+    """y = weight (x - mean) / deviation + bias, with mean and deviation of each sample's groups of channels."""
 
     @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        flat = x.flatten(2)
-        return flat.mean(-1, dtype=torch.float32), flat.square().mean(-1, dtype=torch.float32)
-
-    @staticmethod
-    def backward(ctx, d_mean, d_square):
-        (x,) = ctx.saved_tensors
+    def forward(ctx, x, weight, bias, groups: int, eps: float):
+        batch, channels = x.shape[:2]
         volume = x[0, 0].numel()
-        return torch.addcmul(spread(d_mean / volume, x), x, spread(d_square * (2 / volume), x))
-
-
-class ScaleShift(torch.autograd.Function):
-    """a x + b with a and b (B, C)."""
-
-    @staticmethod
-    def forward(ctx, x, scale, shift):
-        ctx.save_for_backward(x, scale)
-        return torch.addcmul(spread(shift, x), x, spread(scale, x))
+        y, mean, rstd = torch.native_group_norm(x, weight, bias, batch, channels, volume, groups, eps)
+        ctx.save_for_backward(x, weight, mean, rstd)
+        return y
 
     @staticmethod
     def backward(ctx, d_y):
-        x, scale = ctx.saved_tensors
-        d_scale = (d_y * x).flatten(2).sum(-1, dtype=torch.float32)
-        return d_y * spread(scale, x), d_scale, d_y.flatten(2).sum(-1, dtype=torch.float32)
+        """With h = (x - mean) rstd: dx = rstd (w dy - mean(w dy) - h mean(w dy h)), the means over a group."""
+        x, weight, mean, rstd = ctx.saved_tensors
+        grouped = (*mean.shape, -1)  # (B, groups, channels of a group)
+        mean, rstd = mean.float()[..., None], rstd.float()[..., None]
+        d_bias = d_y.flatten(2).sum(-1, dtype=torch.float32).view(grouped)
+        d_weight = ((d_y * x).flatten(2).sum(-1, dtype=torch.float32).view(grouped) - mean * d_bias) * rstd
+        scale = weight.float().view(1, *grouped[1:])
+        number = x[0, 0].numel() * d_bias.shape[-1]
+        mean_d = (scale * d_bias).sum(-1, keepdim=True) / number
+        mean_dh = (scale * d_weight).sum(-1, keepdim=True) / number
+        shift = (rstd * (mean * rstd * mean_dh - mean_d)).expand(d_bias.shape)
+        slope = (-rstd.square() * mean_dh).expand(d_bias.shape)
+        d_x = torch.addcmul(spread(shift, x), x, spread(slope, x)).addcmul_(d_y, spread(scale * rstd, x))
+        return d_x, d_weight.sum(0).flatten(), d_bias.sum(0).flatten(), None, None
+
+
+def spread(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Give a value a sample and channel the type of x, and axes to broadcast over its volume: (B, C, 1, 1, 1)."""
+    return values.to(x.dtype).reshape(*x.shape[:2], 1, 1, 1)
