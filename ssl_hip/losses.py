@@ -24,6 +24,11 @@ def supervised_loss(logits: torch.Tensor, label: torch.Tensor, epsilon: float = 
     return F.cross_entropy(logits, label.long()) + soft_dice(logits.softmax(1)[:, 1], label, epsilon)
 
 
+def entropy(log_probability: torch.Tensor) -> torch.Tensor:
+    """Return the entropy in nats over axis 1 of a log-softmax."""
+    return -(log_probability.exp() * log_probability).sum(1)
+
+
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the mean of values where mask holds, over the whole batch; 0 (not NaN) where it holds nowhere."""
     mask = mask.to(values.dtype)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from ssl_hip.losses import entropy
+
 
 class Match(NamedTuple):
     """How much voxels of unlabelled patches resemble the two classes of references."""
@@ -113,5 +115,4 @@ def nearest_label(match: Match) -> torch.Tensor:
 def embedding_entropy(match: Match, temperature: float = 1.0) -> torch.Tensor:
     """Return the entropy (B, D, H, W), nats, of softmax([K-, K+] / temperature): small where they differ (Eq. 4)."""
     logits = torch.stack([match.background_similarity, match.object_similarity], 1) / temperature
-    log_probability = logits.log_softmax(1)
-    return -(log_probability.exp() * log_probability).sum(1)
+    return entropy(logits.log_softmax(1))

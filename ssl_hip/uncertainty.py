@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ssl_hip.dropout import Dropout
+from ssl_hip.losses import entropy
 
 
 class Prediction(NamedTuple):
@@ -28,11 +29,6 @@ def dropout_on(network: nn.Module):
     finally:
         for layer, mode in zip(layers, before, strict=True):
             layer.train(mode)
-
-
-def entropy(log_probability: torch.Tensor) -> torch.Tensor:
-    """Return the entropy in nats over axis 1 of a log-softmax."""
-    return -(log_probability.exp() * log_probability).sum(1)
 
 
 @torch.no_grad()

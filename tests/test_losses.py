@@ -28,6 +28,12 @@ def test_ramp_up_ends_and_rises():
     assert losses.ramp_up(0.5) == pytest.approx(math.exp(-1.25))
 
 
+def test_entropy_in_nats():
+    logits = torch.tensor([[0.0, 0.0], [100.0, 0.0], [math.log(3), 0.0]])
+    expected = torch.tensor([math.log(2), 0.0, -0.75 * math.log(0.75) - 0.25 * math.log(0.25)])
+    torch.testing.assert_close(losses.entropy(logits.log_softmax(1)), expected)
+
+
 def test_dice_of_perfect_empty_and_wrong_masks(label):
     assert losses.soft_dice(label.float(), label).item() == pytest.approx(0, abs=1e-6)
     assert losses.soft_dice(torch.zeros(SHAPE), torch.zeros(SHAPE)) == 0

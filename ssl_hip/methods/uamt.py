@@ -2,9 +2,9 @@
 
 import torch
 
-from ssl_hip.losses import masked_mse, ramp_up, supervised_loss
+from ssl_hip.losses import entropy, masked_mse, ramp_up, supervised_loss
 from ssl_hip.student_teacher import threshold
-from ssl_hip.uncertainty import entropy, mc_dropout
+from ssl_hip.uncertainty import mc_dropout
 
 
 class Method:
