@@ -6,12 +6,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from scipy import ndimage
 
-from ssl_hip import volumes
+from ssl_hip import display, volumes
 
-WINDOW_HU = (-200, 800)
-OUTLINE = (230, 159, 0)  # orange, Okabe-Ito
 Scan = tuple[np.ndarray, np.ndarray, tuple[float, float, float]]
 
 
@@ -19,15 +16,6 @@ def load(row: Any, root: Path, foreground: list[int]) -> Scan:
     """Read a subject of the manifest in LPS: HU (z, y, x), foreground (bool), spacing (x, y, z) in mm."""
     image, label = (volumes.canonical(volumes.read_image(Path(root) / path)) for path in (row.image, row.label))
     return volumes.to_array(image), np.isin(volumes.to_array(label), foreground), image.GetSpacing()
-
-
-def overlay(plane: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Grey picture of a plane of HU in the window, with the mask's outline: uint8 (rows, columns, 3)."""
-    low, high = WINDOW_HU
-    grey = np.clip((plane.astype(np.float32) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    picture = np.repeat(grey[..., None], 3, axis=2)
-    picture[mask & ~ndimage.binary_erosion(mask)] = OUTLINE
-    return picture
 
 
 def three_planes(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], title: str) -> go.Figure:
@@ -42,7 +30,8 @@ def three_planes(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, floa
     ]
     figure = make_subplots(1, 3, subplot_titles=("axial", "coronal", "sagittal"), horizontal_spacing=0.02)
     for i, (hu, inside, dx, dy) in enumerate(planes, start=1):
-        figure.add_trace(go.Image(z=overlay(hu, inside), dx=dx, dy=dy), row=1, col=i)
+        picture = display.outline(display.to_grey(hu), inside)
+        figure.add_trace(go.Image(z=picture, dx=dx, dy=dy), row=1, col=i)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure.update_layout(title=title, height=320, margin=dict(l=10, r=10, t=60, b=10))

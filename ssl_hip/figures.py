@@ -54,21 +54,6 @@ def curves(table: pd.DataFrame, value: str, title: str) -> go.Figure:
     return panels.update_layout(height=380, margin_t=40)
 
 
-def to_grey(hu: np.ndarray, window_hu: list[float]) -> np.ndarray:
-    """Return HU as grey values 0..255, uint8, of a display window."""
-    low, high = window_hu
-    return (np.clip((hu - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-
-
-def overlay(grey: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Return an RGB slice (H, W, 3), uint8: truth or hits green, false positives orange, misses blue."""
-    rgb = np.repeat(grey[..., None], 3, axis=-1).astype(float)
-    mask = truth if mask is None else mask
-    for where, colour in ((truth & mask, (0, 158, 115)), (mask & ~truth, (213, 94, 0)), (truth & ~mask, (0, 114, 178))):
-        rgb[where] = 0.55 * rgb[where] + 0.45 * np.array(colour)
-    return rgb.astype(np.uint8)
-
-
 def case_table(rows: dict[str, list[np.ndarray]], columns: list[str], captions: dict[str, list[str]]) -> go.Figure:
     """Return a table of pictures: rows of RGB slices (H, W, 3) uint8 with a caption below each."""
     titles = [f"{column}<br>{captions[name][i]}" for name in rows for i, column in enumerate(columns)]

@@ -11,10 +11,9 @@ import SimpleITK as sitk
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from ssl_hip import volumes
+from ssl_hip import display, volumes
 
 DISPLAY_MM = 1.5  # pixel edge; every picture stays below 0.1 MB
-MASK, TRUTH, UNCERTAINTY = (230, 159, 0), (86, 180, 233), (240, 228, 66)  # Okabe-Ito
 OPAQUE = 0.5
 
 
@@ -33,12 +32,11 @@ def view(
     mask: sitk.Image,
     uncertainty: sitk.Image,
     truth: sitk.Image | None = None,
-    window_hu: tuple[float, float] = (-200, 800),
+    window_hu: tuple[float, float] = display.WINDOW_HU,
 ) -> View:
     """Bring a scan, its mask, its uncertainty (nats) and perhaps the truth onto one grid for display."""
     ct = volumes.resample(volumes.canonical(image), DISPLAY_MM)
-    low, high = window_hu
-    grey = (np.clip((volumes.to_array(ct) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    grey = display.to_grey(volumes.to_array(ct), window_hu)
     shown = _onto(mask, ct) > 0
     real = None if truth is None else _onto(truth, ct) > 0
     nats = volumes.to_array(volumes.resample_onto(uncertainty, ct))
@@ -62,22 +60,16 @@ def planes(volume: np.ndarray, centre: tuple[int, int, int]) -> dict[str, np.nda
     return {"axial": volume[z], "coronal": volume[::-1, y], "sagittal": volume[::-1, :, x]}
 
 
-def tint(grey: np.ndarray, weight: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Blend a colour over a grey picture (h, w) with weights 0 .. 1 (h, w); return (h, w, 3) uint8."""
-    weight = np.clip(np.asarray(weight, float), 0, 1)[..., None]
-    return (grey[..., None] * (1 - weight) + np.array(colour) * weight).astype(np.uint8)
-
-
 def panels(shown: View) -> dict[str, dict[str, np.ndarray]]:
     """Return pictures (h, w, 3) uint8 by layer (CT, truth where there is one, prediction, uncertainty) and plane."""
-    layers = {"CT": (np.zeros(shown.grey.shape), MASK)}
+    layers = {"CT": (np.zeros(shown.grey.shape), display.ORANGE)}
     if shown.truth is not None:
-        layers["truth"] = (OPAQUE * shown.truth, TRUTH)
-    layers["prediction"] = (OPAQUE * shown.mask, MASK)
-    layers["uncertainty"] = (shown.uncertainty, UNCERTAINTY)
+        layers["truth"] = (OPAQUE * shown.truth, display.SKY_BLUE)
+    layers["prediction"] = (OPAQUE * shown.mask, display.ORANGE)
+    layers["uncertainty"] = (shown.uncertainty, display.YELLOW)
     grey = planes(shown.grey, shown.centre)
     return {
-        layer: {plane: tint(grey[plane], part, colour) for plane, part in planes(weight, shown.centre).items()}
+        layer: {plane: display.tint(grey[plane], part, colour) for plane, part in planes(weight, shown.centre).items()}
         for layer, (weight, colour) in layers.items()
     }
 
