@@ -22,12 +22,12 @@ class Tissue:
     """Densities in HU, thicknesses in mm; osteoporosis 0 (dense) to 1 thins the cortex and empties the trabeculae."""
 
     osteoporosis: float = ranged(0.0, 1.0)
-    cortical_hu: float = ranged(800, 1250)
-    cortical_mm: float = ranged(1.1, 2.2)
-    trabecular_hu: float = ranged(210, 340)
-    porotic_hu: float = ranged(50, 110)
+    cortical_hu: float = ranged(750, 1150)
+    cortical_mm: float = ranged(0.8, 1.5)
+    trabecular_hu: float = ranged(120, 250)
+    porotic_hu: float = ranged(-20, 50)
     marrow_hu: float = ranged(-70, 20)
-    texture: float = ranged(0.1, 0.25)
+    texture: float = ranged(0.2, 0.4)
     sclerosis_mm: float = ranged(0.0, 0.4, diseased=(0.5, 3.0))
     cysts: int = integer(0, 0, diseased=(0, 4))
     ossifications: int = integer(0, 1, diseased=(0, 5))
@@ -35,9 +35,9 @@ class Tissue:
     fat_hu: float = ranged(-115, -92)
     muscle_share: float = ranged(-0.1, 0.7)
     subcutaneous_mm: float = ranged(10, 34)
-    vessel_contrast: int = chance(0.5)
-    bladder_contrast: int = chance(0.35)
-    bowel_contrast: int = chance(0.4)
+    vessel_contrast: int = chance(0.35)
+    bladder_contrast: int = chance(0.2)
+    bowel_contrast: int = chance(0.25)
     contrast_hu: float = ranged(160, 420)
     plaques: float = ranged(0.0, 1.0)
     bowel_loops: int = integer(5, 11)
@@ -146,7 +146,7 @@ def _bones(
             shell = shell + np.float32(3.2 - 1.4 * loss) * below
         if value != SACRUM and side in marks.head:
             shell = shell + tissue.sclerosis_mm * _near_joint((x, y, z), marks, side)
-        dense = 0.8 if value == SACRUM else 1.0
+        dense = 0.75 if value == SACRUM else 1.0
         painted = bone_hu(depth, shell, dense * tissue.cortical_hu * (1 - 0.3 * loss), core * dense, voxel)
         np.copyto(hu[box], painted, where=depth > 0)
 
