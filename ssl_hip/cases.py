@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ssl_hip import figures
+from ssl_hip import display
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.prediction import load_network, predict_patches
 
@@ -24,7 +24,7 @@ def choose(scores: pd.DataFrame) -> dict[str, int]:
 def pictures(folder: Path, store: PatchStore, scores: pd.DataFrame, runs: list[str], window_hu: list[float]):
     """Return rows of RGB slices (H, W, 3), the column titles, and a caption each: HD95 of the whole patch in mm.
 
-    folder: holds the runs. scores: scores.csv of these runs, the students' rows. runs: names such as uamt-8-0; the
+    folder: holds the runs. scores: scores.csv of these runs, the students' rows. runs: names such as uamt-50-0; the
     first chooses the patches. The slice shown is the one with most bone. Columns: image, truth, one for each run.
     """
     test = store.table("test").set_index("patch").row
@@ -36,11 +36,10 @@ def pictures(folder: Path, store: PatchStore, scores: pd.DataFrame, runs: list[s
     for name, patch in choose(by_run[runs[0]]).items():
         image, truth = store.image["test"][test[patch]].astype(np.float32), store.label["test"][test[patch]] == 1
         middle = int(truth.sum((1, 2)).argmax())
-        hu = image[middle] * store.normalization["sd_hu"] + store.normalization["mean_hu"]
-        grey = figures.to_grey(hu, window_hu)
+        grey = display.to_grey(store.normalization.to_hu(image[middle]), window_hu)
         masks = [predict_patches(network, image[None])[0, middle] > 0.5 for network in networks]
         plain = np.repeat(grey[..., None], 3, axis=-1)
-        rows[name] = [plain, *(figures.overlay(grey, truth[middle], mask) for mask in [None, *masks])]
+        rows[name] = [plain, *(display.overlay(grey, truth[middle], mask) for mask in [None, *masks])]
         hd95 = [by_run[run].set_index("patch").hd95_mm[patch] for run in runs]
         captions[name] = [f"patch {patch}", "", *(f"{value:.1f} mm" for value in hd95)]
     return rows, ["image", "truth", *runs], captions

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ssl_hip.normalization import Normalization
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -16,7 +18,7 @@ class PatchStore:
     def __init__(self, folder: Path):
         self.patches = pd.read_csv(folder / "patches.csv", keep_default_na=False)
         self.subsets = pd.read_csv(folder / "subsets.csv")
-        self.normalization = json.loads((folder / "normalization.json").read_text())
+        self.normalization = Normalization(**json.loads((folder / "normalization.json").read_text()))
         self.image = {split: np.load(folder / f"{split}_image.npy", mmap_mode="r") for split in SPLITS}
         self.label = {split: np.load(folder / f"{split}_label.npy", mmap_mode="r") for split in SPLITS}
         self.distance = np.load(folder / "train_distance.npy", mmap_mode="r")

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ssl_hip import metrics, volumes
 from ssl_hip.config import UserError
+from ssl_hip.normalization import Normalization
 from ssl_hip.patch_store import SPLITS
 
 CANDIDATES = 24  # positions compared for each patch; the one that overlaps least with those before is taken
@@ -110,14 +111,17 @@ def cut_scan(task) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 
 
 def read_scan(subject: dict, root: Path, spacing_mm: float, foreground: list[int]) -> Scan:
-    """Read a scan in canonical orientation at an isotropic spacing."""
+    """Read a scan in canonical orientation at an isotropic spacing.
+
+    The label is low-passed like the image: a voxel is foreground where bone fills half of its point spread or more.
+    """
     image = volumes.resample(volumes.canonical(volumes.read_image(root / subject["image"])), spacing_mm)
     hu = volumes.to_array(image).astype(np.float32)
     if not subject["label"]:
         return Scan(hu, None)
     label = volumes.canonical(volumes.read_image(root / subject["label"]))
-    values = volumes.to_array(volumes.resample(label, spacing_mm, label=True))
-    return Scan(hu, np.isin(values, foreground).astype(np.uint8))
+    mask = volumes.like(np.isin(volumes.to_array(label), foreground).astype(np.float32), label)
+    return Scan(hu, (volumes.to_array(volumes.resample(mask, spacing_mm)) >= 0.5).astype(np.uint8))
 
 
 def pad(volume: np.ndarray, size: int, fill: float) -> np.ndarray:
@@ -216,22 +220,21 @@ def write(folder: Path, table: pd.DataFrame, parts, settings) -> None:
     patches.csv   patch, split, row (in the split's arrays), subject, z, y, x (first voxel in the scan's canonical LPS
                   volume at spacing_mm), spacing_mm, foreground (share; empty when unlabelled), overlap, metal, tags
     subsets.csv   draw, labelled_patches, patch, subject
-    {split}_image.npy    (N, s, s, s) float16, (HU - mean) / sd of the training patches
+    {split}_image.npy    (N, s, s, s) float16, (HU - mean) / sd of the training patches, clipped to clip_hu before
     {split}_label.npy    (N, s, s, s) uint8, 0, 1, or 255 where unknown
     train_distance.npy   (N, s, s, s) float16, signed distance to the surface in mm, NaN without one
-    normalization.json   mean_hu, sd_hu
+    normalization.json   clip_hu, mean_hu, sd_hu
     """
     folder.mkdir(parents=True, exist_ok=True)
     hu, label = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
     train = hu[(table.split == "train").to_numpy()]
-    normalization = {"mean_hu": float(train.mean(dtype=np.float64)), "sd_hu": float(train.std(dtype=np.float64))}
+    normalization = Normalization.fit(train, settings.clip_hu)
     table.insert(0, "patch", range(len(table)))
     table["row"] = table.groupby("split").cumcount()
     table["spacing_mm"] = settings.spacing_mm
     for split in SPLITS:
         rows = (table.split == split).to_numpy()
-        scaled = (hu[rows] - normalization["mean_hu"]) / normalization["sd_hu"]
-        np.save(folder / f"{split}_image.npy", scaled.astype(np.float16))
+        np.save(folder / f"{split}_image.npy", normalization.apply(hu[rows]).astype(np.float16))
         np.save(folder / f"{split}_label.npy", label[rows])
         if split == "train":
             np.save(folder / "train_distance.npy", distances(label[rows], settings.spacing_mm))
@@ -251,7 +254,7 @@ def write(folder: Path, table: pd.DataFrame, parts, settings) -> None:
     ]
     table[columns].to_csv(folder / "patches.csv", index=False, float_format="%.6g")
     draw_subsets(table[table.split == "train"], settings).to_csv(folder / "subsets.csv", index=False)
-    (folder / "normalization.json").write_text(json.dumps(normalization, indent=2) + "\n")
+    (folder / "normalization.json").write_text(json.dumps(normalization.to_dict(), indent=2) + "\n")
 
 
 def distances(label: np.ndarray, spacing_mm: float) -> np.ndarray:

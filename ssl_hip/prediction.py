@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from ssl_hip import volumes
 from ssl_hip.config import UserError
+from ssl_hip.normalization import Normalization
 from ssl_hip.uncertainty import mc_dropout
 from ssl_hip.unet import UNet3d
 from ssl_hip.windows import sliding_window
@@ -30,13 +31,8 @@ class Run:
     network: UNet3d
     spacing_mm: float
     patch_size: int
-    mean_hu: float
-    sd_hu: float
+    normalization: Normalization
     precision: str = "float32"  # float32 | bfloat16: the one the network was trained and chosen in
-
-    def normalise(self, hu):
-        """Return intensities as the network saw them in training."""
-        return (hu - self.mean_hu) / self.sd_hu
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ def load_run(folder: Path | str) -> Run:
     """Read run.json and the weights of the network it names; raise UserError where the run is not finished."""
     info = _read_info(Path(folder))
     network, precision = load_network(folder), info["precision"]
-    return Run(network, info["spacing_mm"], info["patch_size"], **info["normalization"], precision=precision)
+    return Run(network, info["spacing_mm"], info["patch_size"], Normalization(**info["normalization"]), precision)
 
 
 def load_network(folder: Path | str) -> UNet3d:
@@ -104,7 +100,7 @@ def segment(image: sitk.Image, run: Run, batch: int = 4) -> Segmentation:
     coarse = volumes.resample(volumes.canonical(image), run.spacing_mm)
     run.network.masks.seed(0)
     maps_of = partial(probability_and_entropy, run.network, precision=run.precision)
-    ct, air, body = (run.normalise(hu) for hu in (volumes.to_array(coarse), volumes.AIR_HU, BODY_HU))
+    ct, air, body = (run.normalization.apply(hu) for hu in (volumes.to_array(coarse), volumes.AIR_HU, BODY_HU))
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         maps = sliding_window(maps_of, ct, run.patch_size, batch, air, body)
@@ -147,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Segment the hip bones of a CT scan with a finished run.")
     parser.add_argument("--image", required=True, help="CT in Hounsfield units, e.g. NIfTI")
     parser.add_argument("--out", required=True, help="folder for the mask and the uncertainty map")
-    parser.add_argument("--run", required=True, help="folder of a finished run, e.g. runs/embedding_matching-40-0")
+    parser.add_argument("--run", required=True, help="folder of a finished run, e.g. runs/embedding_matching-150-0")
     options = parser.parse_args(arguments)
     try:
         for path in predict(options.image, options.out, options.run):

@@ -91,8 +91,17 @@ def test_what_is_stored_is_what_stands_at_the_place(cohort):
     for row in rows[rows.subject == "s0"].itertuples():
         cube = tuple(slice(c, c + 16) for c in (row.z, row.y, row.x))
         assert np.array_equal(store.label["train"][row.row], stored.label[cube])
-        scaled = (stored.hu[cube] - store.normalization["mean_hu"]) / store.normalization["sd_hu"]
+        scaled = store.normalization.apply(stored.hu[cube])
         np.testing.assert_allclose(store.image["train"][row.row], scaled, rtol=1e-3, atol=1e-3)
+
+
+def test_a_coarse_voxel_is_bone_where_half_of_it_is(cohort):
+    label = np.zeros((24, 28, 32), np.uint8)
+    label[:, :, :15] = 1  # 30 mm of bone: the coarse grid's voxels of 8 mm are whole but for the one it ends in
+    write_scan(cohort.root / cohort.table.label[0], label)
+    coarse = patches.read_scan(cohort.table.loc[0].to_dict(), cohort.root, 8.0, [1]).label
+    assert coarse.shape == (6, 7, 8)
+    assert coarse[:, :, :4].all() and not coarse[:, :, 4:].any()
 
 
 def test_training_positions_do_not_depend_on_labels(cohort):

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from ssl_hip import prediction, volumes
+from ssl_hip.normalization import Normalization
 from ssl_hip.unet import UNet3d
 from ssl_hip.windows import sliding_window
 
@@ -45,7 +46,7 @@ def run(tmp_path):
         "spacing_mm": 2.0,
         "patch_size": SIZE,
         "precision": "bfloat16",
-        "normalization": {"mean_hu": -100.0, "sd_hu": 400.0},
+        "normalization": {"clip_hu": [-1024, 3071], "mean_hu": -100.0, "sd_hu": 400.0},
     }
     (folder / "run.json").write_text(json.dumps(info))
     return folder
@@ -65,7 +66,7 @@ class BrightIsBone(torch.nn.Module):
 
 
 def stand_in():
-    return prediction.Run(BrightIsBone(), 2.0, SIZE, mean_hu=-100.0, sd_hu=400.0)
+    return prediction.Run(BrightIsBone(), 2.0, SIZE, Normalization((-1024, 3071), -100.0, 400.0))
 
 
 @pytest.mark.parametrize(("batch", "precision"), [(3, "float32"), (7, "bfloat16")])
