@@ -12,6 +12,13 @@ def ordered(bounds: list[float]) -> list[float]:
     return bounds
 
 
+def apart(bounds: list[float]) -> list[float]:
+    """Refuse a range that is empty or ends below its start."""
+    if bounds[0] >= bounds[1]:
+        raise ValueError("must go from a smaller to a larger number")
+    return bounds
+
+
 def distinct(values: list) -> list:
     """Refuse a list that says something twice."""
     if len(set(values)) < len(values):
@@ -28,6 +35,7 @@ Weight = Annotated[float, Field(ge=0)]
 Pair = Field(min_length=2, max_length=2)
 Draws = Annotated[list[Whole], AfterValidator(distinct)]
 Threshold = Annotated[list[Share], Pair, AfterValidator(ordered)]  # times ln 2
+Window = Annotated[list[float], Pair, AfterValidator(apart)]  # HU
 Millimetres = Annotated[list[Positive], Pair, AfterValidator(ordered)]
 
 
@@ -71,6 +79,7 @@ class Patches(Section):
     spacing_mm: Positive
     size: Annotated[int, Field(ge=8)]
     count: Splits
+    clip_hu: Window
     body_hu: Annotated[float, Field(ge=-1024, le=3000)]
     min_foreground: BelowOne
     subsets: Annotated[dict[Count, Count], Field(min_length=1)]
@@ -83,7 +92,7 @@ class Model(Section):
 
     width: Count
     levels: Annotated[int, Field(ge=1, le=7)]
-    norm: Literal["group", "batch", "instance"]
+    norm: Literal["group", "batch", "instance", "none"]
     dropout: BelowOne
 
 
@@ -112,6 +121,8 @@ class Optimization(Section):
     epochs: Count
     batch_size: Count
     learning_rate: Annotated[float, Field(gt=0, le=1)]
+    learning_rate_power: Weight
+    gradient_clip: Weight
     betas: Annotated[list[BelowOne], Pair]
     precision: Literal["bfloat16", "float32"]
     bn_batches: Literal["joint", "separate"]
@@ -181,7 +192,7 @@ class Tables(Section):
 class Figures(Section):
     """Notebook 05."""
 
-    window_hu: Annotated[list[float], Pair, AfterValidator(ordered)]
+    window_hu: Window
 
 
 class Params(Section):

@@ -90,9 +90,13 @@ class Trainer:
     def step(self, iteration: int) -> dict[str, torch.Tensor]:
         """One optimiser step and one step of the teacher; return what is logged, still on the device."""
         self.networks.student.train()
-        loss, log = self.method.loss(self.batch(), iteration / self.iterations)
+        progress = iteration / self.iterations
+        loss, log = self.method.loss(self.batch(), progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self.settings.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.networks.student.parameters(), self.settings.gradient_clip)
+        self.optimizer.param_groups[0]["lr"] = decayed(self.settings, progress)
         self.optimizer.step()
         self.networks.update_teacher(iteration)
         return log | {"loss": loss.detach()}
@@ -160,6 +164,11 @@ class Trainer:
         return pd.concat([self.store.table(split)[["patch", "subject"]], pd.DataFrame(rows)], axis=1), share
 
 
+def decayed(settings, progress: float) -> float:
+    """Return the learning rate at progress T/T_N: learning_rate (1 - T/T_N)^power; power 0 keeps it constant."""
+    return settings.learning_rate * (1 - progress) ** settings.learning_rate_power
+
+
 class CollapseWatch:
     """Notices a run that predicts next to nothing, or far worse than it once did, several validations in a row.
 
@@ -211,7 +220,7 @@ def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dic
         "model": vars(trainer.model),
         "patch_size": trainer.store.size,
         "spacing_mm": trainer.store.spacing_mm,
-        "normalization": trainer.store.normalization,
+        "normalization": trainer.store.normalization.to_dict(),
     }
     (run / "run.json").write_text(json.dumps(info, indent=2) + "\n")
     return info

@@ -57,7 +57,9 @@ def convolution(inputs: int, outputs: int, norm: str, dropout: float, masks: Mas
 
 
 def normalisation(name: str, channels: int) -> nn.Module:
-    """Return the norm layer of that name: batch, group (8 groups) or instance."""
+    """Return the norm layer of that name: batch, group (8 groups), instance or none."""
+    if name == "none":
+        return nn.Identity()
     if name == "batch":
         return nn.BatchNorm3d(channels)
     return GroupNorm({"group": 8, "instance": channels}[name], channels)

@@ -38,7 +38,7 @@ def test_parameters_of_the_published_network():
 @pytest.mark.parametrize(
     ("width", "levels", "shape"), [(8, 2, (4, 6, 8)), (8, 3, (8, 8, 8)), (16, 2, (4, 4, 4)), (8, 1, (3, 5, 7))]
 )
-@pytest.mark.parametrize("norm", ["group", "batch", "instance"])
+@pytest.mark.parametrize("norm", ["group", "batch", "instance", "none"])
 def test_shapes(width, levels, shape, norm):
     logits, embeddings = small(width=width, levels=levels, norm=norm)(torch.randn(2, 1, *shape))
     assert logits.shape == (2, 2, *shape) and embeddings.shape == (2, 2 * width, *shape)
@@ -64,7 +64,7 @@ def test_he_initialisation_keeps_the_scale():
     assert weight.std().item() == pytest.approx((2 / weight[0].numel()) ** 0.5, rel=0.01)
 
 
-@pytest.mark.parametrize("norm", ["group", "batch", "instance"])
+@pytest.mark.parametrize("norm", ["group", "batch", "instance", "none"])
 def test_gradients_reach_every_parameter(norm):
     network = small(norm=norm, levels=3)
     logits, _ = network(torch.randn(2, 1, 8, 8, 8))
