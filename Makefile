@@ -43,8 +43,8 @@ lab: setup   ## JupyterLab on this machine only, token on
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 
-predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_matching-40-0
-	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-40-0))
+predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_matching-150-0
+	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-150-0))
 	@python -m ssl_hip.prediction --image "$(IN)" --out "$(OUT)" --run "$(RUN)"
 
 figures: setup ## the README's pictures, from finished results: results/figures/*.png

@@ -122,9 +122,28 @@ def wilcoxon(runs: Runs, method: str = "embedding_matching") -> pd.DataFrame:
                 wide = here.pivot_table(index=keys, columns="method", values=metric, aggfunc="mean")
                 for rival in (name for name in here.method.unique() if name != method):
                     difference = wide[method] - wide[rival]
-                    p = stats.wilcoxon(difference).pvalue if difference.abs().max() > 0 else None
-                    rows.append((subset, rival, metric, unit, len(difference), difference.mean(), p))
+                    rows.append((subset, rival, metric, unit, len(difference), difference.mean(), p_value(difference)))
     return pd.DataFrame(rows, columns=["labelled_patches", "rival", "metric", "unit", "n", "difference", "p"])
+
+
+def p_value(difference: pd.Series) -> float | None:
+    """Return the two-sided p of Wilcoxon's signed-rank test; None where all differences are zero."""
+    return stats.wilcoxon(difference).pvalue if difference.abs().max() > 0 else None
+
+
+def against_threshold(runs: Runs, bar: pd.DataFrame) -> pd.DataFrame:
+    """Return how far each row of Table 1 is above a global threshold on the same test patches.
+
+    bar: columns patch, iou, hd95_mm (threshold.csv of the patches). Columns: method, labelled_patches, iou_difference,
+    iou_p, hd95_difference_mm, hd95_p; differences are row - threshold, p is over scans as in `wilcoxon`.
+    """
+    rows, values = [], ["iou", "hd95_mm"]
+    for key, scores in reported(runs).groupby(ROW, sort=False):
+        difference = scores.groupby("patch")[values].mean() - bar.set_index("patch")[values]
+        scans = difference.groupby(scores.drop_duplicates("patch").set_index("patch").subject).mean()
+        cells = (cell for value in values for cell in (difference[value].mean(), p_value(scans[value])))
+        rows.append((*key, *cells))
+    return pd.DataFrame(rows, columns=[*ROW, "iou_difference", "iou_p", "hd95_difference_mm", "hd95_p"])
 
 
 def metrics(table: pd.DataFrame) -> dict:
@@ -136,11 +155,15 @@ def metrics(table: pd.DataFrame) -> dict:
     return nested
 
 
-def write(folder: Path, table: pd.DataFrame, tests: pd.DataFrame, runs: Runs) -> None:
-    """Write table1.csv, wilcoxon.csv, metrics.json and curves.csv (validation scores of every run) into `folder`."""
+def write(folder: Path, table: pd.DataFrame, tests: pd.DataFrame, above: pd.DataFrame, runs: Runs) -> None:
+    """Write table1.csv, wilcoxon.csv, threshold.csv (`above`), metrics.json and curves.csv into `folder`.
+
+    curves.csv holds the validation scores of every run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "table1.csv", index=False, float_format="%.4f")
     tests.to_csv(folder / "wilcoxon.csv", index=False, float_format="%.4g")
+    above.to_csv(folder / "threshold.csv", index=False, float_format="%.4g")
     name = runs.validation[RUN].astype(str).agg("-".join, axis=1)
     curves = runs.validation[["iteration", "iou", "hd95_mm"]].assign(run=name)
     curves.to_csv(folder / "curves.csv", index=False, float_format="%.4f")

@@ -51,6 +51,19 @@ def runs(tmp_path):
     return tables.read_runs(tmp_path, tables.grid(TRAIN))
 
 
+def above(runs):
+    """Against a bar that is .1 IoU below and 1 mm above the first draw of the ceiling, patch by patch."""
+    bar = runs.scores[(runs.scores.method == "ceiling") & (runs.scores.network == "student")]
+    return tables.against_threshold(runs, bar.assign(iou=bar.iou - 0.1, hd95_mm=bar.hd95_mm + 1))
+
+
+def test_rows_stand_as_far_above_the_threshold_as_they_are(runs):
+    table = above(runs).set_index("method")
+    assert list(table.index) == ["supervised", "supervised_ema", "embedding_matching", "ceiling"]
+    assert np.allclose(table.loc["ceiling", ["iou_difference", "hd95_difference_mm"]].astype(float), [0.1, -1.0])
+    assert np.isclose(table.iou_p["ceiling"], 0.125)  # 2 / 2^4: four scans, all on one side
+
+
 def test_only_the_grid_is_read(runs):
     assert set(runs.scores.method) == {"supervised", "embedding_matching", "ceiling"}
 
@@ -86,7 +99,7 @@ def test_significance_counts_patches_and_scans(runs):
 
 
 def test_files_are_written(runs, tmp_path):
-    tables.write(tmp_path / "results", tables.table1(runs, SUBSETS), tables.wilcoxon(runs), runs)
+    tables.write(tmp_path / "results", tables.table1(runs, SUBSETS), tables.wilcoxon(runs), above(runs), runs)
     numbers = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert numbers["ceiling"]["all"]["iou"] > 0
     assert len(pd.read_csv(tmp_path / "results" / "curves.csv")) == 10
