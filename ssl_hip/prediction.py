@@ -128,8 +128,8 @@ def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[P
     image_path, out = Path(image_path), Path(out)
     if problems := volumes.check_pair(image_path, None, []):
         raise UserError("; ".join(problems))
-    if out.is_file() or out.name.endswith(ENDINGS):
-        raise UserError(f"{out}: the output is a folder; name one")
+    if out.name.endswith(ENDINGS) or any(folder.is_file() for folder in (out, *out.parents)):
+        raise UserError(f"{out}: the output is a folder; name one, not below a file")
     result = segment(volumes.read_image(image_path), load_run(run))
     stem = next((image_path.name.removesuffix(e) for e in ENDINGS if image_path.name.endswith(e)), image_path.stem)
     mask, uncertainty = (out / f"{stem}_{kind}.nii.gz" for kind in ("mask", "uncertainty"))

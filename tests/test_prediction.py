@@ -141,12 +141,14 @@ def mistakes(scan, run, tmp_path):
         "unknown ceiling": ("ceiling@3'", scan, tmp_path / "runs/ceiling-all-3", tmp_path / "out"),
         "run without weights": ("teacher.safetensors is missing", scan, empty, tmp_path / "out"),
         "output is a file": ("is a folder", scan, run, tmp_path / "mask.nii.gz"),
+        "output below a file": ("not below a file", scan, run, scan / "out"),
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["missing scan", "no CT", "unknown run", "unknown ceiling", "run without weights", "output is a file"]
-)
+MISTAKES = ["missing scan", "no CT", "unknown run", "unknown ceiling", "run without weights"]
+
+
+@pytest.mark.parametrize("name", [*MISTAKES, "output is a file", "output below a file"])
 def test_mistakes_are_one_line(scan, run, tmp_path, capsys, name):
     words, image, folder, out = mistakes(scan, run, tmp_path)[name]
     assert command(image, folder, out) == 1
