@@ -19,10 +19,11 @@ tree = json.loads(Path("params.json").read_text())
 values = [eval("tree" + "".join(f"[{part!r}]" for part in key.split("."))) for key in job["params"]]
 mark = hashlib.md5(b"".join(p.read_bytes() for p in files) + repr(values).encode()).hexdigest()
 for out in map(Path, job["outs"]):
-    inner = {"data/patches": "subsets.csv"}.get(str(out), "content") if not out.suffix else ""
-    target = out / inner if inner and str(out) != "build/params-checked" else out
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(mark if target.suffix != ".json" else json.dumps({"mark": mark}))
+    inner = {"data/patches": ["subsets.csv", "threshold.csv"]}.get(str(out), ["content"])
+    folder = not out.suffix and str(out) != "build/params-checked"
+    for target in [out / name for name in inner] if folder else [out]:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(mark if target.suffix != ".json" else json.dumps({"mark": mark}))
 """
 YAML_IO = YAML()
 
