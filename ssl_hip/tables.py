@@ -134,13 +134,13 @@ def p_value(difference: pd.Series) -> float | None:
 def against_threshold(runs: Runs, bar: pd.DataFrame) -> pd.DataFrame:
     """Return how far each row of Table 1 is above a global threshold on the same test patches.
 
-    bar: columns patch, iou, hd95_mm (threshold.csv of the patches). Columns: method, labelled_patches, iou_difference,
-    iou_p, hd95_difference_mm, hd95_p; differences are row - threshold, p is over scans as in `wilcoxon`.
+    bar: columns patch, subject, iou, hd95_mm (threshold.csv of the patches). Columns: method, labelled_patches,
+    iou_difference, iou_p, hd95_difference_mm, hd95_p; differences are row - threshold, p over scans as in `wilcoxon`.
     """
-    rows, values = [], ["iou", "hd95_mm"]
+    rows, unit, values = [], ["subject", "patch"], ["iou", "hd95_mm"]
     for key, scores in reported(runs).groupby(ROW, sort=False):
-        difference = scores.groupby("patch")[values].mean() - bar.set_index("patch")[values]
-        scans = difference.groupby(scores.drop_duplicates("patch").set_index("patch").subject).mean()
+        difference = scores.groupby(unit)[values].mean() - bar.set_index(unit)[values]
+        scans = difference.groupby("subject").mean()
         cells = (cell for value in values for cell in (difference[value].mean(), p_value(scans[value])))
         rows.append((*key, *cells))
     return pd.DataFrame(rows, columns=[*ROW, "iou_difference", "iou_p", "hd95_difference_mm", "hd95_p"])

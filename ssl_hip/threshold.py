@@ -11,14 +11,3 @@ def threshold_iou(image: np.ndarray, truth: np.ndarray, hu: float, radius: int =
     closed = ndimage.binary_closing(padded, ball)[(slice(radius, -radius),) * 3]
     filled = np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
     return float((filled & truth).sum() / max((filled | truth).sum(), 1))
-
-
-def best_threshold(
-    image: np.ndarray, truth: np.ndarray, candidates: tuple[float, ...] = tuple(range(100, 401, 30))
-) -> tuple[float, float]:
-    """Return the threshold in HU that does best on this very scan, and its IoU: more than a method without labels has.
-
-    image: HU (z, y, x); truth: bool (z, y, x).
-    """
-    scores = [threshold_iou(image, truth, hu) for hu in candidates]
-    return float(candidates[int(np.argmax(scores))]), max(scores)
