@@ -1,9 +1,6 @@
 """The cohort: scans, labels and a manifest, from the phantom, from real label maps or from the user's own scans."""
 
-import multiprocessing
 import shutil
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from tqdm import tqdm
 
-from ssl_hip import ct_simulation, manifest, phantom, scans, volumes
+from ssl_hip import ct_simulation, manifest, parallel, phantom, resampling, scans, volumes
 from ssl_hip.config import ROOT, UserError
 from ssl_hip.manifest import Row
 
@@ -63,15 +59,6 @@ def _quota(splits: list[str], share: float, rng: np.random.Generator) -> list[bo
     return marks.tolist()
 
 
-def _in_parallel(work: Callable[[Row], Row], jobs: list[Row], workers: int, name: str) -> list[Row]:
-    """Run the jobs, in processes that begin afresh (no locks of ITK or OpenBLAS are inherited); keep their order."""
-    bar = {"total": len(jobs), "desc": name, "unit": "scan"}
-    if workers <= 1:
-        return list(tqdm(map(work, jobs), **bar))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(tqdm(pool.map(work, jobs), **bar))
-
-
 def _jobs(cohort: SimpleNamespace, folder: Path, splits: list[str], subjects: list[str]) -> list[Row]:
     rng = np.random.default_rng([cohort.seed, 0])
     diseased, metal = (_quota(splits, share, rng) for share in (cohort.phantom.diseased, cohort.phantom.metal))
@@ -85,7 +72,7 @@ def _jobs(cohort: SimpleNamespace, folder: Path, splits: list[str], subjects: li
 def _phantom(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
     splits = [split for split, count in manifest.counts(cohort).items() for _ in range(count)]
     subjects = [f"p{i:03d}" for i in range(len(splits))]
-    return _in_parallel(_phantom_subject, _jobs(cohort, folder, splits, subjects), workers, "phantom")
+    return parallel.run(_phantom_subject, _jobs(cohort, folder, splits, subjects), "phantom", workers)
 
 
 def _phantom_subject(job: Row) -> Row:
@@ -142,7 +129,7 @@ def _labelmaps(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) 
     chosen = [files[i] for i in order[: len(splits)]]
     jobs = _jobs(cohort, folder, splits, [manifest.stem(path) for path in chosen])
     jobs = [job | {"path": path} for job, path in zip(jobs, chosen, strict=True)]
-    rows = _in_parallel(_labelmap_subject, jobs, workers, "label maps")
+    rows = parallel.run(_labelmap_subject, jobs, "label maps", workers)
     manifest.report([row["problem"] for row in rows if "problem" in row])
     return rows
 
@@ -152,7 +139,7 @@ def _labelmap_subject(job: Row) -> Row:
     values = np.unique(volumes.to_array(labels))
     if not set(values.tolist()) & set(BONES[:4]):
         return {"problem": f"{job['path']}: no label 1-4 (femora, hip bones); found {values.tolist()[:8]}"}
-    labels = volumes.resample(sitk.Cast(labels, sitk.sitkUInt8), LABELMAP_MM, label=True)
+    labels = resampling.resample(sitk.Cast(labels, sitk.sitkUInt8), LABELMAP_MM, label=True)
     margin = [int(LABELMAP_MARGIN_MM / LABELMAP_MM)] * 2 + [0]
     rng = np.random.default_rng([job["cohort"].seed, 3, job["index"]])
     tissue = ct_simulation.draw_tissue(rng, job["diseased"], job["metal"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ssl_hip import metrics, pictures, volumes
+from ssl_hip import checks, metrics, pictures, volumes
 from ssl_hip.config import UserError
 
 SIDES = ("both", "right", "left")
@@ -22,7 +22,7 @@ def read_truth(paths: list[Path], reference: sitk.Image, foreground: list[int]) 
     union, problems = np.zeros(reference.GetSize()[::-1], bool), []
     for path in paths:
         label = volumes.read_image(path)
-        problems += (misplaced := volumes.place_problems("the scan", reference, path, label))
+        problems += (misplaced := checks.place_problems("the scan", reference, path, label))
         if not misplaced:
             union |= np.isin(volumes.to_array(label), foreground)
     if problems:

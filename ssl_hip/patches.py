@@ -1,7 +1,6 @@
 """Patches: isotropic cubes cut from the cohort's scans, normalised and stored once, and the labelled subsets."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import pandas as pd
 from scipy import ndimage
 from tqdm import tqdm
 
-from ssl_hip import metrics, volumes
+from ssl_hip import metrics, parallel, resampling, subsets, volumes
 from ssl_hip.config import UserError
 from ssl_hip.normalization import Normalization
 from ssl_hip.patch_store import SPLITS
@@ -34,11 +33,10 @@ def build(params, cohort_csv: Path, folder: Path, workers: int = 2) -> None:
     cohort = pd.read_csv(cohort_csv, keep_default_na=False)
     check_labels(cohort)
     plan = patches_per_scan(cohort, params.patches.count)
-    check_subsets(params.patches, cohort, plan)
+    subsets.check(params.patches, cohort, plan)
     root, tasks = cohort_csv.parent.parent, list(zip(cohort.index, plan, strict=True))
     arguments = [(cohort.loc[i].to_dict(), n, params, root, i) for i, n in tasks]
-    with ProcessPoolExecutor(workers) as pool:
-        parts = list(tqdm(pool.map(cut_scan, arguments), total=len(tasks), desc="cutting", unit="scan"))
+    parts = parallel.run(cut_scan, arguments, "cutting", workers)
     write(folder, pd.concat([table for table, _, _ in parts], ignore_index=True), parts, params.patches)
 
 
@@ -67,23 +65,6 @@ def patches_per_scan(cohort: pd.DataFrame, count) -> list[int]:
             )
         plan[rows] = [share + (i < rest) for i in range(len(rows))]
     return plan.tolist()
-
-
-def check_subsets(patches, cohort: pd.DataFrame, plan: list[int]) -> None:
-    """Raise UserError, naming every problem, where a labelled subset cannot be drawn from the cohort."""
-    labelled = np.array(plan)[(cohort.split == "train") & (cohort.label != "")]
-    problems = []
-    for size, scans in patches.subsets.items():
-        if scans > len(labelled):
-            problems.append(
-                f"patches.subsets: {size} patches of {scans} scans, only {len(labelled)} training scans have a label"
-            )
-        elif size > sum(sorted(labelled)[:scans]):
-            problems.append(
-                f"patches.subsets: {scans} scans have no {size} patches; raise the scans or patches.count.train"
-            )
-    if problems:
-        raise UserError("params.yaml: " + "; ".join(problems))
 
 
 def cut_scan(task) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -115,13 +96,13 @@ def read_scan(subject: dict, root: Path, spacing_mm: float, foreground: list[int
 
     The label is low-passed like the image: a voxel is foreground where bone fills half of its point spread or more.
     """
-    image = volumes.resample(volumes.canonical(volumes.read_image(root / subject["image"])), spacing_mm)
+    image = resampling.resample(volumes.canonical(volumes.read_image(root / subject["image"])), spacing_mm)
     hu = volumes.to_array(image).astype(np.float32)
     if not subject["label"]:
         return Scan(hu, None)
     label = volumes.canonical(volumes.read_image(root / subject["label"]))
     mask = volumes.like(np.isin(volumes.to_array(label), foreground).astype(np.float32), label)
-    return Scan(hu, (volumes.to_array(volumes.resample(mask, spacing_mm)) >= 0.5).astype(np.uint8))
+    return Scan(hu, (volumes.to_array(resampling.resample(mask, spacing_mm)) >= 0.5).astype(np.uint8))
 
 
 def pad(volume: np.ndarray, size: int, fill: float) -> np.ndarray:
@@ -190,30 +171,6 @@ def overlaps(corners: np.ndarray, size: int) -> np.ndarray:
     return shares.max(1, initial=0)
 
 
-def draw_subsets(table: pd.DataFrame, settings) -> pd.DataFrame:
-    """Draw nested labelled subsets: draw, labelled_patches, patch, subject.
-
-    table: training rows of patches.csv. In each draw, scans and patches are put in one random order; a subset of
-    n patches from s scans takes the smaller subset and adds patches of the first s scans, spread equally over them.
-    """
-    rows = []
-    labelled = table[table.foreground.notna()]
-    for draw in range(settings.draws):
-        rng = np.random.default_rng([settings.seed, 1 << 20, draw])
-        subjects = rng.permutation(labelled.subject.unique())
-        shuffled = labelled.iloc[rng.permutation(len(labelled))]
-        turn = shuffled.groupby("subject").cumcount()  # 0 for each scan's first patch, and so on
-        chosen: list[int] = []
-        for size, scans in sorted(settings.subsets.items()):
-            pool = shuffled.assign(turn=turn)[shuffled.subject.isin(subjects[:scans])].sort_values(
-                "turn", kind="stable"
-            )
-            chosen += [patch for patch in pool.patch if patch not in chosen][: size - len(chosen)]
-            rows += [(draw, size, patch) for patch in chosen]
-    subsets = pd.DataFrame(rows, columns=["draw", "labelled_patches", "patch"])
-    return subsets.merge(table[["patch", "subject"]], on="patch", how="left")
-
-
 def write(folder: Path, table: pd.DataFrame, parts, settings) -> None:
     """Write the patches' folder.
 
@@ -253,7 +210,7 @@ def write(folder: Path, table: pd.DataFrame, parts, settings) -> None:
         "tags",
     ]
     table[columns].to_csv(folder / "patches.csv", index=False, float_format="%.6g")
-    draw_subsets(table[table.split == "train"], settings).to_csv(folder / "subsets.csv", index=False)
+    subsets.draw(table[table.split == "train"], settings).to_csv(folder / "subsets.csv", index=False)
     (folder / "normalization.json").write_text(json.dumps(normalization.to_dict(), indent=2) + "\n")
 
 

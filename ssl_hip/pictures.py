@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from ssl_hip import display, volumes
+from ssl_hip import display, resampling, volumes
 
 DISPLAY_MM = 1.5  # pixel edge; every picture stays below 0.1 MB
 OPAQUE = 0.5
@@ -35,16 +35,16 @@ def view(
     window_hu: tuple[float, float] = display.WINDOW_HU,
 ) -> View:
     """Bring a scan, its mask, its uncertainty (nats) and perhaps the truth onto one grid for display."""
-    ct = volumes.resample(volumes.canonical(image), DISPLAY_MM)
+    ct = resampling.resample(volumes.canonical(image), DISPLAY_MM)
     grey = display.to_grey(volumes.to_array(ct), window_hu)
     shown = _onto(mask, ct) > 0
     real = None if truth is None else _onto(truth, ct) > 0
-    nats = volumes.to_array(volumes.resample_onto(uncertainty, ct))
+    nats = volumes.to_array(resampling.resample_onto(uncertainty, ct))
     return View(grey, shown, nats / math.log(2), real, richest(shown if real is None or not real.any() else real))
 
 
 def _onto(label: sitk.Image, grid: sitk.Image) -> np.ndarray:
-    return volumes.to_array(volumes.resample_onto(label, grid, "nearest"))
+    return volumes.to_array(resampling.resample_onto(label, grid, "nearest"))
 
 
 def richest(mask: np.ndarray) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
-from ssl_hip import volumes
+from ssl_hip import checks, resampling, volumes
 from ssl_hip.config import UserError
 from ssl_hip.normalization import Normalization
 from ssl_hip.uncertainty import mc_dropout
@@ -97,14 +97,14 @@ def segment(image: sitk.Image, run: Run, batch: int = 4) -> Segmentation:
 
     Foreground is a probability above .5 (one pass without dropout), taken after the resampling onto the scan's grid.
     """
-    coarse = volumes.resample(volumes.canonical(image), run.spacing_mm)
+    coarse = resampling.resample(volumes.canonical(image), run.spacing_mm)
     run.network.masks.seed(0)
     maps_of = partial(probability_and_entropy, run.network, precision=run.precision)
     ct, air, body = (run.normalization.apply(hu) for hu in (volumes.to_array(coarse), volumes.AIR_HU, BODY_HU))
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         maps = sliding_window(maps_of, ct, run.patch_size, batch, air, body)
-    probability, entropy = (volumes.resample_onto(volumes.like(m, coarse), image) for m in maps)
+    probability, entropy = (resampling.resample_onto(volumes.like(m, coarse), image) for m in maps)
     return Segmentation(sitk.Cast(probability > 0.5, sitk.sitkUInt8), entropy)
 
 
@@ -126,7 +126,7 @@ def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[P
     Raises UserError where the scan is not a CT, the run has no weights, or OUT is no folder.
     """
     image_path, out = Path(image_path), Path(out)
-    if problems := volumes.check_pair(image_path, None, []):
+    if problems := checks.check_pair(image_path, None, []):
         raise UserError("; ".join(problems))
     if out.name.endswith(ENDINGS) or any(folder.is_file() for folder in (out, *out.parents)):
         raise UserError(f"{out}: the output is a folder; name one, not below a file")

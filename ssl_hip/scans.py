@@ -10,7 +10,7 @@ import pandas as pd
 import SimpleITK as sitk
 from tqdm import tqdm
 
-from ssl_hip import manifest, volumes
+from ssl_hip import checks, manifest
 from ssl_hip.config import UserError
 
 
@@ -32,7 +32,7 @@ def rows(cohort: SimpleNamespace, root: Path) -> list[manifest.Row]:
         raise UserError(f"{cohort.path}: holds no scans (files ending in {', '.join(manifest.SUFFIXES)})")
     problems = _manifest_problems(table, cohort.path)
     for row in tqdm(table.itertuples(), total=len(table), desc="check", unit="scan"):
-        problems += volumes.check_pair(row.image, row.label or None, list(cohort.foreground))
+        problems += checks.check_pair(row.image, row.label or None, list(cohort.foreground))
     manifest.report(problems)
     if not table["split"].any():
         table = _split(table, cohort)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from ssl_hip import cohort, cohort_pictures, config, volumes
+from ssl_hip import checks, cohort, cohort_pictures, config, resampling, volumes
 from ssl_hip.config import UserError
 
 
@@ -64,7 +64,7 @@ def test_phantom_manifest_and_files(built: tuple[pd.DataFrame, Path]) -> None:
         image, label = (volumes.read_image(root / path) for path in (row.image, row.label))
         assert image.GetPixelID() == sitk.sitkInt16 and label.GetPixelID() == sitk.sitkUInt8
         assert image.GetSpacing() == pytest.approx((row.spacing_x_mm, row.spacing_y_mm, row.spacing_z_mm), abs=1e-3)
-        assert volumes.check_pair(root / row.image, root / row.label, [1, 2, 3, 4]) == []
+        assert checks.check_pair(root / row.image, root / row.label, [1, 2, 3, 4]) == []
 
 
 def test_manifest_is_read_back_and_nothing_unfinished_stays(built: tuple[pd.DataFrame, Path]) -> None:
@@ -174,7 +174,7 @@ def test_labelmaps_become_scans(
     table, root = built
     source = tmp_path / "maps"
     for path in table["label"][:3]:
-        small = volumes.resample(volumes.canonical(volumes.read_image(root / path)), 5.0, label=True)
+        small = resampling.resample(volumes.canonical(volumes.read_image(root / path)), 5.0, label=True)
         volumes.write(small, source / Path(path).name)
     result = cohort.build(settings("labelmaps", "maps", train=1), tmp_path, workers=1)
     assert sorted(result["subject"]) == ["p000", "p001", "p002"]
@@ -195,4 +195,4 @@ def test_real_label_maps(tmp_path: Path, real_data: Path) -> None:
     (tmp_path / "maps").symlink_to((real_data / "hip_labelmaps").resolve())
     table = cohort.build(settings("labelmaps", "maps"), tmp_path)
     for row in table.itertuples():
-        assert volumes.check_pair(tmp_path / row.image, tmp_path / row.label, [1, 2, 3, 4]) == []
+        assert checks.check_pair(tmp_path / row.image, tmp_path / row.label, [1, 2, 3, 4]) == []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ssl_hip import ct_simulation, metal, phantom, threshold
+from ssl_hip import ct_simulation, metal, phantom, resampling, threshold
 from ssl_hip.landmarks import depths, landmarks
 
 SPACING = (2.6, 2.6, 3.2)
@@ -111,7 +111,7 @@ def test_real_label_maps_become_cts(real_data: Path) -> None:
     from ssl_hip import volumes
 
     image = volumes.canonical(volumes.read_image(real_data / "hip_labelmaps" / "s11.nii.gz"))
-    image = volumes.resample(image, 2.0, label=True)
+    image = resampling.resample(image, 2.0, label=True)
     labels = volumes.to_array(image).astype(np.uint8)
     hu = ct_simulation.simulate(labels, image.GetSpacing(), tissue())
     bone = (labels > 0) & (labels < 5)

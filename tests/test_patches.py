@@ -13,6 +13,7 @@ from ssl_hip import patches, volumes
 from ssl_hip.config import UserError
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.patches import Scan
+from ssl_hip.subsets import draw as draw_subsets
 
 SPLITS = ["train"] * 4 + ["validation", "test"]
 
@@ -194,7 +195,7 @@ def table_of(scans: int, each: int) -> pd.DataFrame:
 )
 def test_subsets_nest_and_spread_equally(subsets):
     settings = SimpleNamespace(draws=3, seed=0, subsets=subsets)
-    drawn = patches.draw_subsets(table_of(25, 20), settings)
+    drawn = draw_subsets(table_of(25, 20), settings)
     for _, draw in drawn.groupby("draw"):
         before = pd.Series(dtype=int)
         for size, scans in sorted(subsets.items()):
@@ -208,15 +209,13 @@ def test_subsets_nest_and_spread_equally(subsets):
 
 def test_draws_of_subsets_differ_and_repeat():
     settings = SimpleNamespace(draws=2, seed=0, subsets={8: 2})
-    drawn = patches.draw_subsets(table_of(9, 10), settings)
+    drawn = draw_subsets(table_of(9, 10), settings)
     first, second = (set(rows.patch) for _, rows in drawn.groupby("draw"))
-    assert first != second and drawn.equals(patches.draw_subsets(table_of(9, 10), settings))
+    assert first != second and drawn.equals(draw_subsets(table_of(9, 10), settings))
 
 
 def test_more_draws_leave_the_earlier_ones_alone():
-    few, many = (
-        patches.draw_subsets(table_of(9, 10), SimpleNamespace(draws=n, seed=0, subsets={8: 2})) for n in (1, 3)
-    )
+    few, many = (draw_subsets(table_of(9, 10), SimpleNamespace(draws=n, seed=0, subsets={8: 2})) for n in (1, 3))
     assert few.equals(many[many.draw == 0])
 
 

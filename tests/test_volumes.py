@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ssl_hip import volumes
+from ssl_hip import checks, resampling, volumes
 from ssl_hip.config import UserError
 
 OBLIQUE = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
@@ -79,7 +79,7 @@ def test_canonical_keeps_every_voxel_at_its_place(code):
 @pytest.mark.parametrize("direction", [OBLIQUE, tuple(np.eye(3).ravel())])
 def test_resampling_keeps_place_and_covers_all(spacing, direction):
     reference = image(ct((14, 18, 22)), direction=direction)
-    fine = volumes.resample(volumes.like(ramp(reference), reference), spacing)
+    fine = resampling.resample(volumes.like(ramp(reference), reference), spacing)
     expected, found = ramp(fine), volumes.to_array(fine)
     inner = (slice(4, -4),) * 3 if spacing < 1 else (slice(2, -2),) * 3
     assert fine.GetSpacing() == (spacing,) * 3 and found.dtype == np.float32
@@ -90,11 +90,11 @@ def test_resampling_keeps_place_and_covers_all(spacing, direction):
 
 def test_same_spacing_changes_nothing():
     original = image(ct(), spacing=(2.0, 2.0, 2.0))
-    assert np.allclose(volumes.to_array(volumes.resample(original, 2.0)), ct(), atol=0.01)
+    assert np.allclose(volumes.to_array(resampling.resample(original, 2.0)), ct(), atol=0.01)
 
 
 def test_low_pass_formula():
-    sigma = volumes.low_pass_sigma(np.array([1.0, 2.0, 3.0]), 2.0)
+    sigma = resampling.low_pass_sigma(np.array([1.0, 2.0, 3.0]), 2.0)
     assert np.allclose(sigma, [np.sqrt(3) / 2.3548, 0, 0], atol=1e-4)
 
 
@@ -102,21 +102,21 @@ def test_downsampling_does_not_alias():
     """Stripes of one voxel, finer than the new grid can show, vanish in their mean."""
     stripes = np.zeros((20, 20, 80), np.int16)
     stripes[..., ::2] = 1000
-    coarse = volumes.to_array(volumes.resample(image(stripes, spacing=(1.0, 1.0, 1.0)), 3.0))
+    coarse = volumes.to_array(resampling.resample(image(stripes, spacing=(1.0, 1.0, 1.0)), 3.0))
     assert np.abs(coarse[..., 2:-2] - 500).max() < 60
 
 
 def test_labels_keep_their_values_and_type():
     label = np.zeros((12, 16, 20), np.uint8)
     label[3:9, 4:12, 5:15] = 4
-    coarse = volumes.to_array(volumes.resample(image(label), 2.0, label=True))
+    coarse = volumes.to_array(resampling.resample(image(label), 2.0, label=True))
     assert coarse.dtype == np.uint8 and np.array_equal(np.unique(coarse), [0, 4])
 
 
 def test_there_and_back_again():
     reference = image(ct((14, 18, 22)), direction=OBLIQUE)
-    smooth = volumes.resample(volumes.like(ramp(reference), reference), 1.0)
-    back = volumes.resample_onto(smooth, reference)
+    smooth = resampling.resample(volumes.like(ramp(reference), reference), 1.0)
+    back = resampling.resample_onto(smooth, reference)
     assert (back.GetSize(), back.GetSpacing(), back.GetOrigin()) == (
         reference.GetSize(),
         reference.GetSpacing(),
@@ -127,13 +127,13 @@ def test_there_and_back_again():
 
 def test_outside_value_and_nearest():
     near, far = image(ct()), image(ct(), origin=(1000.0, 0.0, 0.0))
-    assert (volumes.to_array(volumes.resample_onto(near, far, outside=-1024)) == -1024).all()
-    assert np.array_equal(volumes.to_array(volumes.resample_onto(near, near, "nearest")), ct())
+    assert (volumes.to_array(resampling.resample_onto(near, far, outside=-1024)) == -1024).all()
+    assert np.array_equal(volumes.to_array(resampling.resample_onto(near, near, "nearest")), ct())
 
 
 def test_sound_pair_has_no_problem(pair):
-    assert volumes.check_pair(*pair, [1, 2, 3, 4]) == []
-    assert volumes.check_pair(pair[0], "", [1]) == []
+    assert checks.check_pair(*pair, [1, 2, 3, 4]) == []
+    assert checks.check_pair(pair[0], "", [1]) == []
 
 
 def cut_off(path, packed):
@@ -159,7 +159,7 @@ CT_PROBLEMS = {
 @pytest.mark.parametrize("words", CT_PROBLEMS)
 def test_unfit_ct_is_named(pair, words):
     CT_PROBLEMS[words](pair[0])
-    (problem,) = volumes.check_pair(*pair, [3])
+    (problem,) = checks.check_pair(*pair, [3])
     assert words in problem and problem.startswith(str(pair[0])) and "\n" not in problem and "; " in problem
 
 
@@ -179,22 +179,22 @@ LABEL_PROBLEMS = {
 @pytest.mark.parametrize("words", LABEL_PROBLEMS)
 def test_unfit_label_is_named(pair, words):
     LABEL_PROBLEMS[words](pair[1], volumes.read_image(pair[1]))
-    (problem,) = volumes.check_pair(*pair, [3])
+    (problem,) = checks.check_pair(*pair, [3])
     assert words in problem and problem.startswith(str(pair[1])) and "\n" not in problem and "; " in problem
 
 
 def test_all_problems_at_once(pair):
     volumes.write(image((ct() % 256).astype(np.uint8)), pair[0])
     volumes.write(image(np.zeros((5, 5, 5), np.uint8), origin=(0.0, 0.0, 0.0)), pair[1])
-    assert len(volumes.check_pair(*pair, [3])) == 3
+    assert len(checks.check_pair(*pair, [3])) == 3
     pair[0].unlink()
     pair[1].unlink()
-    assert len(volumes.check_pair(*pair, [3])) == 2
+    assert len(checks.check_pair(*pair, [3])) == 2
 
 
 def test_nan_is_found_in_other_formats_too(tmp_path):
     volumes.write(image(np.where(ct() > 1400, np.nan, ct()).astype(np.float64)), tmp_path / "ct.mha")
-    (problem,) = volumes.check_pair(tmp_path / "ct.mha", None, [])
+    (problem,) = checks.check_pair(tmp_path / "ct.mha", None, [])
     assert "NaN" in problem
 
 
@@ -206,4 +206,4 @@ def test_read_raises_a_user_error(tmp_path):
 @pytest.mark.realdata
 def test_real_ct_is_fit(real_data):
     scan = real_data / "totalsegmentator_example/s_example"
-    assert volumes.check_pair(scan / "ct.nii.gz", scan / "segmentations/hip_right.nii.gz", [1]) == []
+    assert checks.check_pair(scan / "ct.nii.gz", scan / "segmentations/hip_right.nii.gz", [1]) == []

@@ -1,0 +1,83 @@
+"""The same work on many scans: in processes, bounded by memory, with a progress bar, resumed after an interruption."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+from tqdm import tqdm
+
+
+def run(
+    work: Callable[[Any], Any],
+    jobs: Sequence[Any],
+    name: str,
+    workers: int | None = None,
+    memory_mb: float = 0,
+    finished: Path | None = None,
+    unit: str = "scan",
+) -> list[Any]:
+    """Return work(job) for every job, in the jobs' order; the result does not depend on the number of workers.
+
+    workers: processes at most, default one a core; fewer where free memory does not hold memory_mb for each.
+    Processes begin afresh (no locks of ITK or OpenBLAS are inherited), so work and jobs must be importable by name.
+    finished: a folder that keeps each result as JSON; jobs whose result is there already are not run again.
+    """
+    files = [finished / f"{number:05d}.json" if finished else None for number in range(len(jobs))]
+    if finished:
+        finished.mkdir(parents=True, exist_ok=True)
+    waiting = [place for place, file in enumerate(files) if file is None or not file.is_file()]
+    results = {place: json.loads(file.read_text()) for place, file in enumerate(files) if place not in set(waiting)}
+    workers = min(affordable(workers or cores(), memory_mb), len(waiting))
+    with tqdm(total=len(jobs), initial=len(results), desc=name, unit=unit, mininterval=0.5) as bar:
+        for place, result in zip(waiting, _results(work, [jobs[i] for i in waiting], workers), strict=True):
+            results[place] = result
+            if finished:
+                write_json(files[place], result)
+            bar.update()
+    return [results[place] for place in range(len(jobs))]
+
+
+def _results(work: Callable[[Any], Any], jobs: list[Any], workers: int):
+    if workers <= 1:
+        yield from map(work, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(work, jobs)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def affordable(workers: int, memory_mb: float) -> int:
+    """Return how many of the workers fit into four fifths of the memory that is free now, one at least."""
+    free_mb = psutil.virtual_memory().available / 2**20
+    return workers if memory_mb <= 0 else max(1, min(workers, int(0.8 * free_mb / memory_mb)))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write under a temporary name first: a file of this name is always complete."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content))
+    unfinished.replace(path)
+
+
+def fingerprint(settings: Any, inputs: Sequence[Path] = ()) -> str:
+    """Return a name for unfinished work: a hash of settings, of the inputs' sizes and times, and of this package."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=vars).encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    for path in inputs:
+        digest.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
