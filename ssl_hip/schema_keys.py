@@ -36,6 +36,8 @@ Pair = Field(min_length=2, max_length=2)
 Draws = Annotated[list[Whole], AfterValidator(distinct)]
 Threshold = Annotated[list[Share], Pair, AfterValidator(ordered)]  # times ln 2
 Window = Annotated[list[float], Pair, AfterValidator(apart)]  # HU
+Label = Annotated[int, Field(ge=1, le=254)]
+FileName = Annotated[str, Field(min_length=1)]
 Millimetres = Annotated[list[Positive], Pair, AfterValidator(ordered)]
 
 
@@ -67,7 +69,11 @@ class Cohort(Section):
 
     source: Literal["phantom", "labelmaps", "scans"]
     path: str
-    foreground: Annotated[list[Annotated[int, Field(ge=1, le=254)]], Field(min_length=1), AfterValidator(distinct)]
+    layout: Literal["folder", "manifest", "totalsegmentator", "ctpelvic1k"]
+    foreground: Annotated[list[Label] | list[FileName], Field(min_length=1), AfterValidator(distinct)]
+    background: Annotated[list[Annotated[int, Field(ge=0, le=254)]], AfterValidator(distinct)]
+    split: Literal["counts", "auto", "all"]
+    on_error: Literal["stop", "skip"]
     subjects: Splits
     seed: Whole
     phantom: Phantom
@@ -131,6 +137,7 @@ class Optimization(Section):
     ema_decay: Share
     ema_warmup: bool
     validate_every: Count
+    select: Literal["best", "last"]
     network: Literal["student", "teacher"]
     collapse: Collapse
 
