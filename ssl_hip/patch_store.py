@@ -16,7 +16,8 @@ class PatchStore:
     """The folder data/patches, whose contents `patches.write` describes."""
 
     def __init__(self, folder: Path):
-        self.patches = pd.read_csv(folder / "patches.csv", keep_default_na=False)
+        numbers = {"foreground": "", "held_out": ""}  # empty: unlabelled, never held out
+        self.patches = pd.read_csv(folder / "patches.csv", keep_default_na=False, na_values=numbers)
         self.subsets = pd.read_csv(folder / "subsets.csv")
         self.normalization = Normalization(**json.loads((folder / "normalization.json").read_text()))
         self.image = {split: np.load(folder / f"{split}_image.npy", mmap_mode="r") for split in SPLITS}
@@ -29,11 +30,24 @@ class PatchStore:
         """Return the rows of patches.csv of one split, in the order of its arrays."""
         return self.patches[self.patches.split == split].sort_values("row", ignore_index=True)
 
+    def rows(self, split: str, draw: int) -> np.ndarray:
+        """Return the rows of a split's arrays that a draw uses.
+
+        Where labelled scans take turns (`cohort.split: auto`), training does without the draw's held-out scan, labels
+        and voxels, and validation has that scan alone.
+        """
+        table = self.table(split)
+        turns = table.held_out.nunique()
+        if not turns:
+            return table.row.to_numpy()
+        out = table.held_out == draw % turns
+        return table.row[~out if split == "train" else out].to_numpy()
+
     def labelled(self, labelled_patches: str, draw: int) -> np.ndarray:
-        """Return the rows of the training arrays whose labels this run may see; "all" for every one."""
+        """Return the rows of the training arrays whose labels this run may see; "all": of every labelled scan."""
         table = self.table("train")
         if labelled_patches == "all":
-            return table.row.to_numpy()
+            return np.intersect1d(table.row[table.foreground.notna()], self.rows("train", draw))
         chosen = self.subsets[(self.subsets.labelled_patches == int(labelled_patches)) & (self.subsets.draw == draw)]
         return table[table.patch.isin(chosen.patch)].row.to_numpy()
 

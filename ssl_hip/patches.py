@@ -31,6 +31,7 @@ def build(params, cohort_csv: Path, folder: Path, workers: int = 2) -> None:
     params: sections patches and cohort (foreground) of params.yaml.
     """
     cohort = pd.read_csv(cohort_csv, keep_default_na=False)
+    cohort["held_out"] = pd.to_numeric(cohort.get("held_out", np.nan))
     check_labels(cohort)
     plan = patches_per_scan(cohort, params.patches.count)
     subsets.check(params.patches, cohort, plan)
@@ -86,7 +87,7 @@ def cut_scan(task) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     table = pd.DataFrame(corners, columns=["z", "y", "x"])
     table["foreground"] = [np.nan if scan.label is None else float(mask.mean()) for mask in label]
     table["overlap"] = overlaps(corners, settings.size)
-    for name in ("subject", "split", "metal", "tags"):
+    for name in ("subject", "split", "held_out", "metal", "tags"):
         table[name] = subject.get(name, "")
     return table, hu, label
 
@@ -200,6 +201,7 @@ def write(folder: Path, table: pd.DataFrame, parts, settings) -> None:
         "split",
         "row",
         "subject",
+        "held_out",
         "z",
         "y",
         "x",

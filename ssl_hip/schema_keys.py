@@ -26,6 +26,14 @@ def distinct(values: list) -> list:
     return values
 
 
+def structures(values: list) -> list:
+    """Refuse what is neither a list of label values nor one of file names."""
+    label_values = all(type(value) is int and 1 <= value <= 254 for value in values)
+    if not (label_values or all(isinstance(value, str) and value for value in values)):
+        raise ValueError("must list label values from 1 to 254, or file names")
+    return values
+
+
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -36,8 +44,6 @@ Pair = Field(min_length=2, max_length=2)
 Draws = Annotated[list[Whole], AfterValidator(distinct)]
 Threshold = Annotated[list[Share], Pair, AfterValidator(ordered)]  # times ln 2
 Window = Annotated[list[float], Pair, AfterValidator(apart)]  # HU
-Label = Annotated[int, Field(ge=1, le=254)]
-FileName = Annotated[str, Field(min_length=1)]
 Millimetres = Annotated[list[Positive], Pair, AfterValidator(ordered)]
 
 
@@ -48,11 +54,11 @@ class Section(BaseModel):
 
 
 class Splits(Section):
-    """A number for each split."""
+    """A number for each split; without validation or test scores are not available."""
 
     train: Count
-    validation: Count
-    test: Count
+    validation: Whole
+    test: Whole
 
 
 class Phantom(Section):
@@ -70,7 +76,7 @@ class Cohort(Section):
     source: Literal["phantom", "labelmaps", "scans"]
     path: str
     layout: Literal["folder", "manifest", "totalsegmentator", "ctpelvic1k"]
-    foreground: Annotated[list[Label] | list[FileName], Field(min_length=1), AfterValidator(distinct)]
+    foreground: Annotated[list, Field(min_length=1), AfterValidator(structures), AfterValidator(distinct)]
     background: Annotated[list[Annotated[int, Field(ge=0, le=254)]], AfterValidator(distinct)]
     split: Literal["counts", "auto", "all"]
     on_error: Literal["stop", "skip"]

@@ -1,6 +1,5 @@
 """Rules of params.yaml that tie keys to one another or to files: each yields (dotted key, what is wrong)."""
 
-import csv
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,45 +101,54 @@ def scans_suffice(source: str, subjects: dict, count: dict, subsets: dict[int, i
             yield key, f"asks for {size} patches, but {scans} scans give {surely}; name more scans"
 
 
-def input_exists(source: str, name: str, subjects: dict, root: Path) -> Problems:
+def splits_are_drawn(source: str, split: str, select: str, subjects: dict, root: Path) -> Problems:
+    """Only the user's own scans may all train; without a validation split there is nothing to choose by."""
+    if source != "scans" and split != "counts":
+        yield "cohort.split", f"is '{split}', must be counts with source {source}"
+    if select == "best" and (split == "all" or split == "counts" and subjects["validation"] == 0):
+        reason = "cohort.split: all" if split == "all" else "cohort.subjects.validation = 0"
+        yield "optimization.select", f"is 'best', must be last with {reason}: nothing to choose by"
+
+
+def foreground_is_named(source: str, layout: str, foreground: list, background: list, root: Path) -> Problems:
+    """Files are named where each structure has its own, label values everywhere else."""
+    files = source == "scans" and layout == "totalsegmentator"
+    if files != all(isinstance(name, str) for name in foreground):
+        what = "file names, e.g. [hip_left, hip_right]" if files else "label values, e.g. [1, 2]"
+        yield "cohort.foreground", f"is {foreground}, must list {what}, with source {source} and layout {layout}"
+    if both := sorted(set(foreground) & set(background)):
+        yield "cohort.background", f"names {both} like cohort.foreground; a value is one or the other"
+
+
+INPUTS = {
+    "labelmaps": "a folder of label maps",
+    "manifest": "a CSV with the columns subject,image,label[,split]",
+    "folder": "a folder with images/ and labels/",
+    "totalsegmentator": "a folder of sXXXX/ct.nii.gz with sXXXX/segmentations/",
+    "ctpelvic1k": "a folder with *_data.nii.gz and *_mask_4label.nii.gz",
+}
+
+
+def input_exists(source: str, layout: str, name: str, subjects: dict, root: Path) -> Problems:
     """Real scans and label maps are there; what they hold is checked when the cohort is built."""
     path = root / name
     if source == "phantom":
         return
+    wanted = INPUTS[layout if source == "scans" else source]
     if not name or not path.exists():
-        maps, scans = "a folder of label maps", "a manifest CSV, or a folder with images/ and labels/"
-        what = f"with source {source} it names {maps if source == 'labelmaps' else scans}, from the project's folder"
-        yield "cohort.path", (f"'{name}' does not exist; " if name else "empty; ") + what
+        yield "cohort.path", (f"'{name}' does not exist; " if name else "empty; ") + f"names {wanted}"
+    elif path.is_file() != (source == "scans" and layout == "manifest"):
+        yield "cohort.path", f"'{name}' is a {'file' if path.is_file() else 'folder'}; must be {wanted} (cohort.layout)"
     elif source == "labelmaps":
         yield from enough_maps(path, name, sum(subjects.values()))
-    elif path.is_file():
-        yield from manifest_files(path, name)
 
 
 def enough_maps(path: Path, name: str, wanted: int) -> Problems:
     """The folder holds as many label maps as there are subjects."""
-    found = len(volume_files(path)) if path.is_dir() else 0
+    found = len(volume_files(path))
     if found < wanted:
         said = f"asks for {wanted} subjects, but {name} holds {found} label maps"
         yield "cohort.subjects", f"{said}; lower them or add files"
-
-
-def manifest_files(path: Path, name: str) -> Problems:
-    """Every file that a manifest names is there; its paths are meant from the manifest's own folder."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error):
-        yield "cohort.path", f"{name} is not a CSV file in UTF-8; its header is subject,image,label[,split]"
-        return
-    absent = [
-        f"line {line}: {column} {row[column]}"
-        for line, row in enumerate(rows, start=2)
-        for column in ("image", "label")
-        if row.get(column) and not (path.parent / row[column]).exists()
-    ]
-    if absent:
-        yield "cohort.path", f"{name} names files that do not exist: {'; '.join(absent)}"
 
 
 RULES = (  # keys whose values a rule takes; it is asked only where nothing else is wrong with them
@@ -153,5 +161,7 @@ RULES = (  # keys whose values a rule takes; it is asked only where nothing else
     (("methods.embedding_matching.band_mm", "patches.spacing_mm"), band_holds_background),
     (("train.methods", "train.labelled_patches", "patches.count.train"), something_is_unlabelled),
     (("cohort.source", "cohort.subjects", "patches.count", "patches.subsets"), scans_suffice),
-    (("cohort.source", "cohort.path", "cohort.subjects"), input_exists),
+    (("cohort.source", "cohort.split", "optimization.select", "cohort.subjects"), splits_are_drawn),
+    (("cohort.source", "cohort.layout", "cohort.foreground", "cohort.background"), foreground_is_named),
+    (("cohort.source", "cohort.layout", "cohort.path", "cohort.subjects"), input_exists),
 )

@@ -9,6 +9,7 @@ from ssl_hip.config import UserError
 def check(patches, cohort: pd.DataFrame, plan: list[int]) -> None:
     """Raise UserError, naming every problem, where a labelled subset cannot be drawn from the cohort."""
     labelled = np.array(plan)[(cohort.split == "train") & (cohort.label != "")]
+    labelled = labelled[: len(labelled) - int(cohort.held_out.notna().any())]  # one is held out in each draw
     problems = []
     for size, scans in patches.subsets.items():
         if scans > len(labelled):
@@ -28,10 +29,11 @@ def draw(table: pd.DataFrame, settings) -> pd.DataFrame:
 
     table: training rows of patches.csv. In each draw, scans and patches are put in one random order; a subset of
     n patches from s scans takes the smaller subset and adds patches of the first s scans, spread equally over them.
+    Where labelled scans take turns being held out, a draw's scan gives none.
     """
-    rows = []
-    labelled = table[table.foreground.notna()]
+    rows, turns = [], max(table.held_out.nunique(), 1)
     for number in range(settings.draws):
+        labelled = table[table.foreground.notna() & (table.held_out != number % turns)]
         rng = np.random.default_rng([settings.seed, 1 << 20, number])
         subjects = rng.permutation(labelled.subject.unique())
         shuffled = labelled.iloc[rng.permutation(len(labelled))]

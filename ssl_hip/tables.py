@@ -26,10 +26,12 @@ ROW = ["method", "labelled_patches"]
 class Runs(NamedTuple):
     """All finished runs of the grid."""
 
-    scores: pd.DataFrame  # scores.csv of all runs, one below the other, both networks
+    scores: (
+        pd.DataFrame
+    )  # scores.csv of all runs, one below the other, both networks; no rows without labels to score by
     validation: pd.DataFrame  # RUN columns and those of validation.csv
     history: pd.DataFrame  # RUN columns and those of history.csv
-    info: pd.DataFrame  # RUN columns, status, iterations, best_iteration, network
+    info: pd.DataFrame  # RUN columns, status, iterations, kept_iteration, network
 
 
 def grid(train) -> list[tuple[str, str, int]]:
@@ -52,7 +54,7 @@ def read_runs(folder: Path, runs: list[tuple[str, str, int]]) -> Runs:
             parts.append(part[RUN + [name for name in part.columns if name not in RUN]])
         return pd.concat(parts, ignore_index=True)
 
-    keys = ["status", "iterations", "best_iteration", "network"]
+    keys = ["status", "iterations", "kept_iteration", "network"]
     info = [dict(zip(RUN, run, strict=True)) | read_keys(path / "run.json", keys) for run, path in folders.items()]
     return Runs(stack("scores.csv"), stack("validation.csv"), stack("history.csv"), pd.DataFrame(info))
 
@@ -73,8 +75,13 @@ def reported(runs: Runs) -> pd.DataFrame:
     shown = scores[(scores.network == scores.network_reported) & ~baseline | baseline & (scores.network == "student")]
     ema = scores[baseline & (scores.network == "teacher")].assign(method="supervised_ema")
     scores = pd.concat([shown, ema]).drop(columns="network_reported")
-    order = {name: place for place, name in enumerate(runs.info.method.unique())} | {"supervised_ema": 0.5}
-    return scores.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    return scores.sort_values("method", key=lambda names: names.map(order(runs)), kind="stable", ignore_index=True)
+
+
+def order(runs: Runs) -> dict[str, float]:
+    """Return the place of each method in tables: as in params.yaml, supervised_ema after supervised."""
+    places = {name: float(place) for place, name in enumerate(runs.info.method.unique())}
+    return places | {"supervised_ema": places.get("supervised", 0) + 0.5}
 
 
 def table1(runs: Runs, subsets: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +90,7 @@ def table1(runs: Runs, subsets: pd.DataFrame) -> pd.DataFrame:
     Columns: method, labelled_patches, labelled_scans, draws (number), iou_mean, iou_sd, hd95_mean_mm, hd95_median_mm,
     hd95_sd_mm, missed, false_alarm (patches, mean over draws), collapsed (draws). Means are over draws of the mean over
     test patches; sd is over the draws' means, empty for one draw; the median is the mean over draws of the median.
-    subsets: the table subsets.csv of the patches.
+    Scores are empty where no test or validation patch has a label. subsets: the table subsets.csv of the patches.
     """
     scores = reported(runs)
     per_draw = scores.groupby(RUN, sort=False).agg(
@@ -95,9 +102,10 @@ def table1(runs: Runs, subsets: pd.DataFrame) -> pd.DataFrame:
     )
     status = runs.info.assign(collapsed=runs.info.status == "collapsed")
     ema = status[status.method == "supervised"].assign(method="supervised_ema")
-    per_draw = per_draw.join(pd.concat([status, ema]).set_index(RUN).collapsed)
+    rows = pd.concat([status, ema]).sort_values("method", key=lambda names: names.map(order(runs)), kind="stable")
+    per_draw = rows.set_index(RUN)[["collapsed"]].join(per_draw)
     table = per_draw.groupby(ROW, sort=False).agg(
-        draws=("iou", "size"), iou_mean=("iou", "mean"), iou_sd=("iou", "std"), hd95_mean_mm=("hd95", "mean"),
+        draws=("collapsed", "size"), iou_mean=("iou", "mean"), iou_sd=("iou", "std"), hd95_mean_mm=("hd95", "mean"),
         hd95_median_mm=("median", "mean"), hd95_sd_mm=("hd95", "std"), missed=("missed", "mean"),
         false_alarm=("false_alarm", "mean"), collapsed=("collapsed", "sum"),
     ).reset_index()  # fmt: skip
@@ -149,7 +157,7 @@ def against_threshold(runs: Runs, bar: pd.DataFrame) -> pd.DataFrame:
 def metrics(table: pd.DataFrame) -> dict:
     """Return Table 1 as nested numbers for `dvc metrics`: method, labelled patches, then iou and hd95_mm."""
     nested: dict = {}
-    for row in table.itertuples():
+    for row in table.dropna(subset="iou_mean").itertuples():
         cell = {"iou": round(row.iou_mean, 4), "hd95_mm": round(row.hd95_mean_mm, 3)}
         nested.setdefault(row.method, {})[str(row.labelled_patches)] = cell
     return nested

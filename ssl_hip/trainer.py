@@ -13,10 +13,12 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from ssl_hip import metrics
+from ssl_hip.config import UserError
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.student_teacher import Batch, StudentTeacher
 from ssl_hip.unet import UNet3d
 
+SCORES = ["iou", "hd95_mm", "missed", "false_alarm"]
 PURPOSES = ("init", "labelled", "unlabelled", "noise", "references")  # each has a random generator of its own
 
 
@@ -32,7 +34,7 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     run: folder of the run (weights, history.csv, validation.csv, scores.csv, run.json; see `write`).
     labelled_patches: a key of patches.subsets, or "all" for every training patch.
     params: sections model, optimization, train, methods of params.yaml.
-    Raises FloatingPointError where a loss is not finite.
+    Raises FloatingPointError where a loss is not finite, UserError without validation patches that select: best needs.
     """
     torch.set_num_threads(params.train.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -59,15 +61,21 @@ class Trainer:
         module = importlib.import_module(f"ssl_hip.methods.{method}")
         self.method = module.Method(self.networks, getattr(params.methods, method), references)
         labelled = store.labelled(labelled_patches, draw)
-        unlabelled = np.setdiff1d(np.arange(len(store.image["train"])), labelled)
+        training, self.held = (store.rows(split, draw) for split in ("train", "validation"))
+        if not len(self.held) and settings.select == "best":
+            raise UserError(
+                "data/patches: no validation patches to select weights by; set optimization.select to last in "
+                "params.yaml, or cohort.split to auto with two labelled scans or more"
+            )
+        unlabelled = np.setdiff1d(training, labelled)
         self.labelled = cycle(labelled, settings.batch_size, seed["labelled"])
         self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"]) if len(unlabelled) else None
-        self.iterations = settings.epochs * math.ceil(len(store.image["train"]) / settings.batch_size)  # T_N
+        self.iterations = settings.epochs * math.ceil(len(training) / settings.batch_size)  # T_N
         self.optimizer = torch.optim.Adam(
             student.parameters(), settings.learning_rate, tuple(settings.betas), fused=True
         )
         self.history, self.validation = [], []
-        self.best = None
+        self.kept = None
 
     def run(self) -> str:
         """Train to the end, or until the run has collapsed; return its status."""
@@ -123,45 +131,56 @@ class Trainer:
         self.history.append({"iteration": iteration, **row})
 
     def validate(self, iteration: int) -> dict:
-        """Score the network that `optimization.network` names; keep the weights of the lowest mean HD95."""
+        """Score the network that `optimization.network` names; keep its weights if `optimization.select` says so.
+
+        All scores are NaN without validation patches.
+        """
         network = getattr(self.networks, self.settings.network)
-        scores, share = self.score(network, "validation")
+        scores, share = self.score(network, "validation", self.held)
         row = {"iteration": iteration, "iou": scores.iou.mean(), "hd95_mm": scores.hd95_mm.mean(), **share}
         self.validation.append(row)
-        if self.best is None or row["hd95_mm"] < self.best["hd95_mm"]:
+        if self.settings.select == "last" or self.kept is None or row["hd95_mm"] < self.kept["hd95_mm"]:
             weights = {
                 name: {key: value.detach().clone() for key, value in getattr(self.networks, name).state_dict().items()}
                 for name in ("student", "teacher")
             }
-            self.best = row | {"weights": weights}
+            self.kept = row | {"weights": weights}
         return row
 
     def test(self) -> pd.DataFrame:
-        """Score student and teacher, at the best validation checkpoint, on every test patch."""
-        tables = []
-        for name, weights in self.best["weights"].items():
+        """Score student and teacher, with the weights kept, on every test patch.
+
+        Without test patches on the validation patches instead: column split says which.
+        """
+        tables, test = [], self.store.rows("test", 0)
+        split, rows = ("test", test) if len(test) else ("validation", self.held)
+        for name, weights in self.kept["weights"].items():
             network = getattr(self.networks, name)
             network.load_state_dict(weights)
-            table, _ = self.score(network, "test")
+            table, _ = self.score(network, split, rows)
             table.insert(0, "network", name)
+            table.insert(1, "split", split)
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
     @torch.no_grad()
-    def score(self, network, split: str) -> tuple[pd.DataFrame, dict[str, float]]:
-        """Return a row a patch of a split (patch, subject, iou, hd95_mm, missed, false_alarm) and foreground shares."""
+    def score(self, network, split: str, rows: np.ndarray) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Return a row a patch (patch, subject, iou, hd95_mm, missed, false_alarm), and the shares of foreground.
+
+        rows: of the split's arrays.
+        """
         network.eval()
-        truth, rows = self.store.label[split], []
-        predicted = np.empty(truth.shape, bool)
-        for start in range(0, len(truth), 8):
-            image = self.store.images(split, np.arange(start, min(start + 8, len(truth))), self.device)
+        scores, predicted, true, voxels = [], 0, 0, 0
+        for part in (rows[start : start + 8] for start in range(0, len(rows), 8)):
             with self.networks.autocast():
-                logits, _ = network(image)
-            predicted[start : start + 8] = (logits[:, 1] > logits[:, 0]).cpu().numpy()
-        for mask, label in zip(predicted, truth, strict=True):
-            rows.append(metrics.score(mask, label == 1, (self.store.spacing_mm,) * 3))
-        share = {"foreground_predicted": float(predicted.mean()), "foreground_true": float((truth == 1).mean())}
-        return pd.concat([self.store.table(split)[["patch", "subject"]], pd.DataFrame(rows)], axis=1), share
+                logits, _ = network(self.store.images(split, part, self.device))
+            masks, truth = (logits[:, 1] > logits[:, 0]).cpu().numpy(), self.store.label[split][part] == 1
+            scores += [metrics.score(*pair, self.store.spacing_mm) for pair in zip(masks, truth, strict=True)]
+            predicted, true, voxels = predicted + int(masks.sum()), true + int(truth.sum()), voxels + masks.size
+        each = 1 / voxels if voxels else math.nan
+        share = {"foreground_predicted": predicted * each, "foreground_true": true * each}
+        table = self.store.table(split)[["patch", "subject"]].iloc[rows].reset_index(drop=True)
+        return table.join(pd.DataFrame(scores, columns=SCORES)), share
 
 
 def decayed(settings, progress: float) -> float:
@@ -203,10 +222,12 @@ def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dic
 
     student.safetensors, teacher.safetensors (weights of the best validation HD95), history.csv (iteration and means
     since the last row), validation.csv (iteration, iou, hd95_mm, shares of foreground), scores.csv (a row a test patch
-    and network: method, labelled_patches, draw, network, patch, subject, iou, hd95_mm, missed, false_alarm), run.json.
+    and network: method, labelled_patches, draw, network, split, patch, subject, iou, hd95_mm, missed, false_alarm),
+    run.json. Without validation patches validation.csv has empty scores; without test patches scores.csv has those of
+    the validation patches; without either it has no rows.
     """
     run.mkdir(parents=True, exist_ok=True)
-    for name, weights in trainer.best["weights"].items():
+    for name, weights in trainer.kept["weights"].items():
         save_file({key: value.cpu().contiguous() for key, value in weights.items()}, run / f"{name}.safetensors")
     pd.DataFrame(trainer.history).to_csv(run / "history.csv", index=False, float_format="%.6g")
     pd.DataFrame(trainer.validation).to_csv(run / "validation.csv", index=False, float_format="%.6g")
@@ -214,7 +235,7 @@ def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dic
     info = {
         "status": status,
         "iterations": trainer.history[-1]["iteration"],
-        "best_iteration": trainer.best["iteration"],
+        "kept_iteration": trainer.kept["iteration"],
         "network": trainer.settings.network,
         "precision": trainer.settings.precision,
         "model": vars(trainer.model),

@@ -44,15 +44,24 @@ def ball_patches(n: int, size: int, rng: np.random.Generator) -> tuple[np.ndarra
     return (label * 300.0 + rng.normal(0, 60, label.shape)).astype(np.float32), label
 
 
-def write_balls(folder: Path, params) -> Path:
-    """Write a patches folder of balls: 4 training scans, 1 validation, 1 test."""
+def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0) -> Path:
+    """Write a patches folder of balls: 4 labelled training scans, 1 validation, 1 test.
+
+    in_turn: no validation and test scan; the labelled ones take turns. unlabelled: training scans without label more.
+    """
     rng, size = np.random.default_rng(0), params.patches.size
     parts, count = [], params.patches.count
-    scans = [(f"s{i}", "train", count.train // 4) for i in range(4)] + [("v", "validation", 2), ("t", "test", 2)]
-    for subject, split, n in scans:
+    scans = [(f"s{i}", "train", count.train // 4, i if in_turn else np.nan) for i in range(4)]
+    scans += [(f"u{i}", "train", count.train // 4, np.nan) for i in range(unlabelled)]
+    held = [(f"s{i}", "validation", 1, i) for i in range(4)]
+    scans += held if in_turn else [("v", "validation", 2, np.nan), ("t", "test", 2, np.nan)]
+    for subject, split, n, held_out in scans:
         hu, label = ball_patches(n, size, rng)
-        table = pd.DataFrame({"z": 0, "y": 0, "x": 0, "foreground": label.mean((1, 2, 3)), "overlap": 0.0})
-        parts.append((table.assign(subject=subject, split=split, metal=0, tags=""), hu, label))
+        known = not subject.startswith("u")
+        label = label if known else np.full_like(label, patches.UNKNOWN)
+        share = label.mean((1, 2, 3)) if known else np.nan
+        table = pd.DataFrame({"z": 0, "y": 0, "x": np.arange(n), "foreground": share, "overlap": 0.0})
+        parts.append((table.assign(subject=subject, split=split, held_out=held_out, metal=0, tags=""), hu, label))
     patches.write(folder, pd.concat([p[0] for p in parts], ignore_index=True), parts, params.patches)
     return folder
 

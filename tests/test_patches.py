@@ -13,7 +13,6 @@ from ssl_hip import patches, volumes
 from ssl_hip.config import UserError
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.patches import Scan
-from ssl_hip.subsets import draw as draw_subsets
 
 SPLITS = ["train"] * 4 + ["validation", "test"]
 
@@ -183,40 +182,6 @@ def test_distances_are_signed_millimetres():
     found = patches.distances(label, 2.0)
     assert found[0, 4, 4, 4] < 0 < found[0, 0, 0, 0] and found[0, 4, 4, 0] == pytest.approx(4, abs=2)
     assert np.isnan(found[1:]).all()
-
-
-def table_of(scans: int, each: int) -> pd.DataFrame:
-    rows = [(f"s{i:02d}", 0.1) for i in range(scans) for _ in range(each)]
-    return pd.DataFrame(rows, columns=["subject", "foreground"]).assign(patch=range(scans * each))
-
-
-@pytest.mark.parametrize(
-    "subsets", [{8: 1, 48: 3}, {50: 4, 150: 10, 300: 21}, {5: 1, 7: 1, 8: 8}, {16: 1, 17: 2, 30: 2}]
-)
-def test_subsets_nest_and_spread_equally(subsets):
-    settings = SimpleNamespace(draws=3, seed=0, subsets=subsets)
-    drawn = draw_subsets(table_of(25, 20), settings)
-    for _, draw in drawn.groupby("draw"):
-        before = pd.Series(dtype=int)
-        for size, scans in sorted(subsets.items()):
-            subset = draw[draw.labelled_patches == size]
-            share, earlier = subset.subject.value_counts(), before.value_counts()
-            assert len(subset) == subset.patch.nunique() == size and set(before.index) <= set(subset.patch)
-            assert share.nunique() == 1 or share.max() - share.min() <= 1 or share.max() == earlier.max()
-            assert subset.subject.nunique() == min(scans, size - len(before) + before.nunique())
-            before = subset.set_index("patch").subject
-
-
-def test_draws_of_subsets_differ_and_repeat():
-    settings = SimpleNamespace(draws=2, seed=0, subsets={8: 2})
-    drawn = draw_subsets(table_of(9, 10), settings)
-    first, second = (set(rows.patch) for _, rows in drawn.groupby("draw"))
-    assert first != second and drawn.equals(draw_subsets(table_of(9, 10), settings))
-
-
-def test_more_draws_leave_the_earlier_ones_alone():
-    few, many = (draw_subsets(table_of(9, 10), SimpleNamespace(draws=n, seed=0, subsets={8: 2})) for n in (1, 3))
-    assert few.equals(many[many.draw == 0])
 
 
 def test_patches_are_shared_out_equally(cohort):

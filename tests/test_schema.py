@@ -2,6 +2,7 @@
 
 import copy
 import io
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -121,32 +122,64 @@ def test_semi_supervised_methods_need_unlabelled_patches(default):
     assert schema.check(changed(tree, "train.methods", ["supervised"])) == []
 
 
-def test_real_input_needs_a_path(default):
-    said = "cohort.path: empty; with source scans it names a manifest CSV, or a folder with images/ and labels/"
-    assert schema.check(changed(default, "cohort.source", "scans")) == [f"{said}, from the project's folder"]
+FOLDER = "must be a folder with images/ and labels/ (cohort.layout)"
+REAL = [  # what is set below cohort, and what is said about it
+    ({"source": "scans"}, "cohort.path: empty; names a folder with images/ and labels/"),
+    ({"source": "scans", "path": "no"}, "cohort.path: 'no' does not exist; names a folder with images/ and labels/"),
+    ({"source": "scans", "path": "a.csv"}, f"cohort.path: 'a.csv' is a file; {FOLDER}"),
+    (
+        {"source": "scans", "path": "maps", "layout": "manifest"},
+        "cohort.path: 'maps' is a folder; must be a CSV with the columns subject,image,label[,split] (cohort.layout)",
+    ),
+    (
+        {"source": "scans", "path": "maps", "layout": "totalsegmentator"},
+        "cohort.foreground: is [1, 2, 3, 4], must list file names, e.g. [hip_left, hip_right], with source scans and "
+        "layout totalsegmentator",
+    ),
+    (
+        {"source": "scans", "path": "maps", "foreground": ["hip_left"]},
+        "cohort.foreground: is ['hip_left'], must list label values, e.g. [1, 2], with source scans and layout folder",
+    ),
+    (
+        {"foreground": [1, "hip"]},
+        "cohort.foreground: is [1, 'hip'], must list label values from 1 to 254, or file names",
+    ),
+    ({"background": [0, 4]}, "cohort.background: names [4] like cohort.foreground; a value is one or the other"),
+    ({"split": "auto"}, "cohort.split: is 'auto', must be counts with source phantom"),
+    (
+        {"source": "scans", "path": "maps", "split": "all"},
+        "optimization.select: is 'best', must be last with cohort.split: all: nothing to choose by",
+    ),
+    (
+        {"subjects": {"train": 60, "validation": 0, "test": 12}},
+        "optimization.select: is 'best', must be last with cohort.subjects.validation = 0: nothing to choose by",
+    ),
+    ({"source": "labelmaps"}, "cohort.path: empty; names a folder of label maps"),
+    (
+        {"source": "labelmaps", "path": "maps"},
+        "cohort.subjects: asks for 80 subjects, but maps holds 1 label maps; lower them or add files",
+    ),
+]
 
 
-def test_label_maps_must_be_there_and_enough(default, tmp_path):
-    tree = changed(changed(default, "cohort.source", "labelmaps"), "cohort.path", "maps")
-    assert schema.check(tree, tmp_path)[0].startswith("cohort.path: 'maps' does not exist; with source labelmaps")
+@pytest.fixture
+def inputs(tmp_path) -> Path:
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "a.nii.gz").touch()
-    assert schema.check(tree, tmp_path) == [
-        "cohort.subjects: asks for 80 subjects, but maps holds 1 label maps; lower them or add files"
-    ]
+    (tmp_path / "a.csv").touch()
+    return tmp_path
 
 
-def test_files_of_a_manifest_must_be_there(default, tmp_path):
-    tree = changed(changed(default, "cohort.source", "scans"), "cohort.path", "mine/scans.csv")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "a.nii").touch()
-    manifest = tmp_path / "mine" / "scans.csv"
-    manifest.write_text("subject,image,label\na,a.nii,\nb,b.nii,b_label.nii\n")
-    assert schema.check(tree, tmp_path) == [
-        "cohort.path: mine/scans.csv names files that do not exist: line 3: image b.nii; line 3: label b_label.nii"
-    ]
-    manifest.write_bytes(b"\x1f\x8b\xff\xfe")
-    assert "not a CSV file" in schema.check(tree, tmp_path)[0]
+@pytest.mark.parametrize(("cohort", "said"), REAL)
+def test_one_mistake_about_the_input_gives_one_line(default, inputs, cohort, said):
+    assert schema.check(default | {"cohort": default["cohort"] | cohort}, inputs) == [said]
+
+
+def test_four_labelled_scans_and_nothing_else_are_in_order(default, inputs):
+    four = default["cohort"] | {"source": "scans", "path": "maps", "split": "auto"}
+    assert schema.check(default | {"cohort": four}, inputs) == []
+    last = default["optimization"] | {"select": "last"}
+    assert schema.check(default | {"cohort": four | {"split": "all"}, "optimization": last}, inputs) == []
 
 
 TEXTS = [  # what is done to the file's text, what is said

@@ -36,7 +36,7 @@ def write_run(folder, method, labelled, draw, status="finished"):
     pd.DataFrame({"iteration": [1, 2], "iou": [0.1, 0.2], "hd95_mm": [9.0, 8.0]}).to_csv(
         run / "validation.csv", index=False
     )
-    info = {"status": status, "iterations": 2, "best_iteration": 2, "network": "student"}
+    info = {"status": status, "iterations": 2, "kept_iteration": 2, "network": "student"}
     (run / "run.json").write_text(json.dumps(info))
     return scores
 

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import write_balls
 from safetensors.torch import load_file
 
 from ssl_hip import trainer
+from ssl_hip.config import UserError
 from ssl_hip.patch_store import PatchStore
 
 METHODS = ["supervised", "mean_teacher", "uamt", "embedding_matching"]
@@ -58,6 +60,61 @@ def test_the_ceiling_uses_every_training_patch(store, params, tmp_path):
     trainer.train(tmp_path / "run", store, "supervised", "all", 0, params)
     assert set(pd.read_csv(tmp_path / "run" / "scores.csv").method) == {"ceiling"}
     assert len(store.labelled("all", 0)) == 8
+
+
+@pytest.fixture
+def in_turn(tmp_path, params) -> PatchStore:
+    """Four labelled scans that take turns being held out, ten unlabelled ones, no others."""
+    params.patches.subsets, params.patches.draws = {4: 2}, 5
+    return PatchStore(write_balls(tmp_path / "in_turn", params, in_turn=True, unlabelled=10))
+
+
+def test_a_draw_neither_sees_nor_forgets_its_held_out_scan(in_turn):
+    train, validation = in_turn.table("train"), in_turn.table("validation")
+    for draw in range(5):
+        held = f"s{draw % 4}"
+        assert set(train.subject[in_turn.rows("train", draw)]) == set(train.subject) - {held}
+        assert set(validation.subject[in_turn.rows("validation", draw)]) == {held}
+        assert held not in set(train.subject[in_turn.labelled("all", draw)])
+        assert len(in_turn.labelled("all", draw)) == 6 and len(in_turn.labelled("4", draw)) == 4
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_with_four_labelled_scans_the_held_out_one_gives_the_scores(method, in_turn, params, tmp_path):
+    trainer.train(tmp_path / "run", in_turn, method, "4", 1, params)
+    scores = pd.read_csv(tmp_path / "run" / "scores.csv")
+    assert set(scores.split) == {"validation"} and set(scores.subject) == {"s1"}
+    assert pd.read_csv(tmp_path / "run" / "validation.csv").hd95_mm.notna().all()
+
+
+def without_scores(store: PatchStore) -> PatchStore:
+    """The same patches, none of them held out, and no validation ones."""
+    store.patches = store.patches[store.patches.split == "train"].assign(held_out=np.nan)
+    return store
+
+
+def test_without_any_label_to_score_by_training_goes_on_to_its_last_iteration(in_turn, params, tmp_path):
+    params.optimization.select = "last"
+    info = trainer.train(tmp_path / "run", without_scores(in_turn), "embedding_matching", "all", 0, params)
+    assert info["kept_iteration"] == info["iterations"]
+    assert pd.read_csv(tmp_path / "run" / "scores.csv").empty
+    assert pd.read_csv(tmp_path / "run" / "validation.csv").iou.isna().all()
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert history.accuracy_matched_all.isna().all() and history.loss.notna().all()
+
+
+def test_the_best_weights_cannot_be_told_without_validation_patches(in_turn, params, tmp_path):
+    with pytest.raises(UserError, match=r"optimization\.select to last"):
+        trainer.train(tmp_path / "run", without_scores(in_turn), "supervised", "4", 0, params)
+
+
+def test_select_says_which_weights_are_kept(store, params, tmp_path):
+    for select in ("best", "last"):
+        params.optimization.select = select
+        trainer.train(tmp_path / select, store, "supervised", "2", 0, params)
+    validation = pd.read_csv(tmp_path / "best" / "validation.csv")
+    kept = {s: json.loads((tmp_path / s / "run.json").read_text())["kept_iteration"] for s in ("best", "last")}
+    assert kept == {"best": validation.iteration[validation.hd95_mm.idxmin()], "last": 8}
 
 
 def test_one_labelled_batch_is_learnt(store, params, tmp_path):
