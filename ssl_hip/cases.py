@@ -22,19 +22,23 @@ def choose(scores: pd.DataFrame) -> dict[str, int]:
 
 
 def pictures(folder: Path, store: PatchStore, scores: pd.DataFrame, runs: list[str], window_hu: list[float]):
-    """Return rows of RGB slices (H, W, 3), the column titles, and a caption each: HD95 of the whole patch in mm.
+    """Return rows of RGB slices (H, W, 3), the column titles, and a caption each; None where there are no scores.
 
     folder: holds the runs. scores: scores.csv of these runs, the students' rows. runs: names such as uamt-50-0; the
-    first chooses the patches. The slice shown is the one with most bone. Columns: image, truth, one for each run.
+    first chooses the patches. Captions: HD95 of the whole patch in mm. The slice shown is the one with most bone.
+    Columns: image, truth, one for each run.
     """
-    test = store.table("test").set_index("patch").row
+    if scores.empty:
+        return None
+    split = scores.split.iloc[0]
+    place = store.table(split).set_index("patch").row
     by_run = dict(
         iter(scores.groupby(scores[["method", "labelled_patches", "draw"]].astype(str).agg("-".join, axis=1)))
     )
     networks = [load_network(folder / run) for run in runs]
     rows, captions = {}, {}
     for name, patch in choose(by_run[runs[0]]).items():
-        image, truth = store.image["test"][test[patch]].astype(np.float32), store.label["test"][test[patch]] == 1
+        image, truth = store.image[split][place[patch]].astype(np.float32), store.label[split][place[patch]] == 1
         middle = int(truth.sum((1, 2)).argmax())
         grey = display.to_grey(store.normalization.to_hu(image[middle]), window_hu)
         masks = [predict_patches(network, image[None])[0, middle] > 0.5 for network in networks]

@@ -5,6 +5,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ssl_hip import metrics
+
+RUN = ["method", "labelled_patches", "draw"]
 COLOURS = {  # Okabe-Ito: fit for colour-blind people
     "supervised": "#000000",
     "supervised_ema": "#999999",
@@ -17,7 +20,11 @@ DASHES = ["solid", "dash", "dot", "dashdot"]
 
 
 def label_efficiency(table: pd.DataFrame) -> go.Figure:
-    """Return IoU and HD95 against labelled patches, a line a method with its spread over draws, the ceiling dashed."""
+    """Return IoU and HD95 against labelled patches, a line a method with its spread over draws, the ceiling dashed.
+
+    Empty without scores.
+    """
+    table = table.dropna(subset="iou_mean")
     figure = make_subplots(1, 2, subplot_titles=("IoU (higher is better)", "HD95, mm (lower is better)"))
     for column, mean, sd in ((1, "iou_mean", "iou_sd"), (2, "hd95_mean_mm", "hd95_sd_mm")):
         for method, rows in table[table.method != "ceiling"].groupby("method", sort=False):
@@ -36,14 +43,20 @@ def label_efficiency(table: pd.DataFrame) -> go.Figure:
 
 
 def curves(table: pd.DataFrame, value: str, title: str) -> go.Figure:
-    """Return a column of history.csv or validation.csv over iterations, a line a run, a panel a labelled subset."""
+    """Return a column of history.csv or validation.csv over iterations, a line a run, a panel a labelled subset.
+
+    The column may be missing where no run's method logs it.
+    """
+    table = table.reindex(columns=[*RUN, "iteration", value])
     subsets = [name for name in table.labelled_patches.unique() if name != "all"]
     panels = make_subplots(
         1, len(subsets), shared_yaxes=True, subplot_titles=[f"{n} labelled patches" for n in subsets]
     )
     for column, subset in enumerate(subsets, 1):
-        runs = table[table.labelled_patches == subset].dropna(subset=[value]).groupby(["method", "draw"], sort=False)
-        for (method, draw), run in runs:
+        known = table[table.labelled_patches == subset].dropna(subset=[value])
+        if known.empty:
+            panels.add_annotation(text=metrics.NOT_AVAILABLE, showarrow=False, row=1, col=column)
+        for (method, draw), run in known.groupby(["method", "draw"], sort=False):
             style = {"color": COLOURS.get(method), "dash": DASHES[int(draw) % len(DASHES)], "width": 1.5}
             line = go.Scatter(
                 x=run.iteration, y=run[value], name=f"{method}, draw {draw}", line=style, mode="lines",

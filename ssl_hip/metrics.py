@@ -7,6 +7,8 @@ import numpy as np
 from scipy import ndimage
 
 Spacing = float | tuple[float, float, float]
+SCORES = ["iou", "hd95_mm", "missed", "false_alarm"]  # of `score`
+NOT_AVAILABLE = "not available: no labels"  # said in place of scores
 SIX_NEIGHBOURS = ndimage.generate_binary_structure(3, 1)
 
 

@@ -197,13 +197,13 @@ class Methods(Section):
 
 
 class Tables(Section):
-    """Notebook 04."""
+    """Notebook 05."""
 
     alpha: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Figures(Section):
-    """Notebook 05."""
+    """Notebook 06."""
 
     window_hu: Window
 

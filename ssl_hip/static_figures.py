@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ssl_hip import cases, config, tables
+from ssl_hip import cases, config, metrics, tables
 from ssl_hip.figures import COLOURS
 from ssl_hip.patch_store import PatchStore
 
@@ -57,9 +57,10 @@ def main() -> None:
     label_efficiency(tables.table1(runs, store.subsets), target / "label_efficiency.png")
     names = [f"{m}-{min(params.train.labelled_patches)}-{params.train.draws[0]}" for m in params.train.methods]
     student = runs.scores[runs.scores.network == "student"]
-    case_table(
-        *cases.pictures(config.ROOT / "runs", store, student, names, params.figures.window_hu), target / "cases.png"
-    )
+    shown = cases.pictures(config.ROOT / "runs", store, student, names, params.figures.window_hu)
+    if shown is None:
+        raise config.UserError(f"pictures of cases: {metrics.NOT_AVAILABLE}")
+    case_table(*shown, target / "cases.png")
 
 
 if __name__ == "__main__":

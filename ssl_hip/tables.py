@@ -1,6 +1,7 @@
 """The paper's tables from finished runs: exactly those that params.yaml lists, with spread and significance."""
 
 import json
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,9 +135,9 @@ def wilcoxon(runs: Runs, method: str = "embedding_matching") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["labelled_patches", "rival", "metric", "unit", "n", "difference", "p"])
 
 
-def p_value(difference: pd.Series) -> float | None:
-    """Return the two-sided p of Wilcoxon's signed-rank test; None where all differences are zero."""
-    return stats.wilcoxon(difference).pvalue if difference.abs().max() > 0 else None
+def p_value(difference: pd.Series) -> float:
+    """Return the two-sided p of Wilcoxon's signed-rank test; NaN where all differences are zero."""
+    return stats.wilcoxon(difference).pvalue if difference.abs().max() > 0 else math.nan
 
 
 def against_threshold(runs: Runs, bar: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,12 @@
 """Segmentation by a global threshold: the least that a network must beat."""
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
+
+from ssl_hip import metrics
+
+LEVELS_HU = range(25, 401, 25)
 
 
 def threshold_iou(image: np.ndarray, truth: np.ndarray, hu: float, radius: int = 2) -> float:
@@ -11,3 +16,24 @@ def threshold_iou(image: np.ndarray, truth: np.ndarray, hu: float, radius: int =
     closed = ndimage.binary_closing(padded, ball)[(slice(radius, -radius),) * 3]
     filled = np.stack([ndimage.binary_fill_holes(plane) for plane in closed])
     return float((filled & truth).sum() / max((filled | truth).sum(), 1))
+
+
+def score_best(held: list, test: list, patches: pd.DataFrame, spacing_mm: float) -> pd.DataFrame:
+    """Score, on every test patch, the threshold with the best mean IoU on the held-out validation patches.
+
+    held, test: (HU, truth as bool), arrays (z, y, x). patches: a row a test patch, patch and subject. Returns those
+    columns with iou, hd95_mm, missed, false_alarm, threshold_hu; no rows where either list is empty.
+    """
+    if not (held and test):
+        return pd.DataFrame(columns=[*patches.columns, *metrics.SCORES, "threshold_hu"])
+    best = max(LEVELS_HU, key=lambda level: np.mean([metrics.iou(hu > level, truth) for hu, truth in held]))
+    scores = pd.DataFrame([metrics.score(hu > best, truth, spacing_mm) for hu, truth in test])
+    return patches.join(scores).assign(threshold_hu=best)
+
+
+def describe(scores: pd.DataFrame) -> str:
+    """Say in one line what `score_best` found."""
+    if scores.empty:
+        return f"threshold: {metrics.NOT_AVAILABLE}"
+    level, iou, hd95 = scores.threshold_hu.iloc[0], scores.iou.mean(), scores.hd95_mm.mean()
+    return f"threshold {level:g} HU: test IoU {iou:.3f}, HD95 {hd95:.2f} mm"

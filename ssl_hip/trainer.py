@@ -18,7 +18,6 @@ from ssl_hip.patch_store import PatchStore
 from ssl_hip.student_teacher import Batch, StudentTeacher
 from ssl_hip.unet import UNet3d
 
-SCORES = ["iou", "hd95_mm", "missed", "false_alarm"]
 PURPOSES = ("init", "labelled", "unlabelled", "noise", "references")  # each has a random generator of its own
 
 
@@ -180,7 +179,7 @@ class Trainer:
         each = 1 / voxels if voxels else math.nan
         share = {"foreground_predicted": predicted * each, "foreground_true": true * each}
         table = self.store.table(split)[["patch", "subject"]].iloc[rows].reset_index(drop=True)
-        return table.join(pd.DataFrame(scores, columns=SCORES)), share
+        return table.join(pd.DataFrame(scores, columns=metrics.SCORES)), share
 
 
 def decayed(settings, progress: float) -> float:

@@ -37,7 +37,7 @@ def test_running_again_gives_the_same_bytes(project):
 
 
 def test_an_unseeded_draw_is_noticed(project):
-    path = project / "notebooks/04_tables.ipynb"
+    path = project / "notebooks/05_tables.ipynb"
     notebook = json.loads(path.read_text())
     planted = {"cell_type": "code", "id": "planted", "metadata": {}, "outputs": [], "execution_count": None}
     notebook["cells"].append(planted | {"source": ["import numpy\n", "print(numpy.random.random())"]})

@@ -152,13 +152,13 @@ def test_code_that_no_training_reads(project, name):
 
 
 def test_saving_a_notebook_with_outputs(project):
-    project.edit_notebook("03_train.ipynb", save_with_outputs)
-    assert project.repro() == {"source@03_train"}
+    project.edit_notebook("04_train.ipynb", save_with_outputs)
+    assert project.repro() == {"source@04_train"}
 
 
 def test_editing_a_notebook(project):
-    project.edit_notebook("04_tables.ipynb", lambda cells: cells[-1]["source"].append("\nedited = True"))
-    assert project.repro() == {"source@04_tables", "tables"}
+    project.edit_notebook("05_tables.ipynb", lambda cells: cells[-1]["source"].append("\nedited = True"))
+    assert project.repro() == {"source@05_tables", "tables"}
 
 
 def test_a_run_left_over_from_other_settings(project):

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssl_hip import tables
+from ssl_hip import figures, tables
 from ssl_hip.config import UserError
+from ssl_hip.metrics import NOT_AVAILABLE
 
 TRAIN = SimpleNamespace(
     methods=["supervised", "embedding_matching"], labelled_patches=[4], draws=[0, 1], ceiling_draws=[0]
@@ -24,8 +25,8 @@ def write_run(folder, method, labelled, draw, status="finished"):
     scores = pd.concat(
         pd.DataFrame(
             {
-                "method": method, "labelled_patches": labelled, "draw": draw, "network": network, "patch": patches,
-                "subject": [f"t{i // 3}" for i in patches], "iou": rng.uniform(0.5, 1, 12),
+                "method": method, "labelled_patches": labelled, "draw": draw, "network": network, "split": "test",
+                "patch": patches, "subject": [f"t{i // 3}" for i in patches], "iou": rng.uniform(0.5, 1, 12),
                 "hd95_mm": rng.uniform(1, 9, 12), "missed": patches == 0, "false_alarm": 0,
             }
         )
@@ -62,6 +63,29 @@ def test_rows_stand_as_far_above_the_threshold_as_they_are(runs):
     assert list(table.index) == ["supervised", "supervised_ema", "embedding_matching", "ceiling"]
     assert np.allclose(table.loc["ceiling", ["iou_difference", "hd95_difference_mm"]].astype(float), [0.1, -1.0])
     assert np.isclose(table.iou_p["ceiling"], 0.125)  # 2 / 2^4: four scans, all on one side
+
+
+def test_without_scores_every_row_stays_and_says_nothing(runs, tmp_path):
+    """Runs whose scans have no label to score by: the tables hold their rows, and all goes on."""
+    unscored = runs._replace(scores=runs.scores[:0], validation=runs.validation.assign(iou=np.nan, hd95_mm=np.nan))
+    bare = tables.table1(unscored, SUBSETS)
+    assert bare[tables.ROW].equals(tables.table1(runs, SUBSETS)[tables.ROW])
+    assert bare.iou_mean.isna().all() and bare.draws.tolist() == tables.table1(runs, SUBSETS).draws.tolist()
+    empty = pd.DataFrame(columns=["patch", "subject", "iou", "hd95_mm", "threshold_hu"])
+    compared = tables.wilcoxon(unscored), tables.against_threshold(unscored, empty)
+    assert all(table.empty for table in compared)
+    tables.write(tmp_path / "results", bare, *compared, unscored)
+    assert json.loads((tmp_path / "results" / "metrics.json").read_text()) == {}
+    assert figures.label_efficiency(bare).data == ()
+    drawn = figures.curves(unscored.validation, "hd95_mm", "HD95")
+    assert drawn.data == () and NOT_AVAILABLE in [note.text for note in drawn.layout.annotations]
+
+
+def test_without_test_patches_a_threshold_has_no_p(runs):
+    """Scores of held-out validation patches, no threshold on them: differences are empty, nothing breaks."""
+    empty = pd.DataFrame(columns=["patch", "subject", "iou", "hd95_mm", "threshold_hu"])
+    table = tables.against_threshold(runs, empty)
+    assert len(table) == 4 and table[["iou_difference", "iou_p"]].isna().all(axis=None)
 
 
 def test_only_the_grid_is_read(runs):
