@@ -135,6 +135,24 @@ def wilcoxon(runs: Runs, method: str = "embedding_matching") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["labelled_patches", "rival", "metric", "unit", "n", "difference", "p"])
 
 
+def by_group(runs: Runs, patches: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of Table 1 split by the patches' surface deviation, a row a method, labelled subset and group.
+
+    patches: columns patch and group (0 usual anatomy .. 5 far from the shape model; patches without group are left
+    out). Columns: method, labelled_patches, group, patches, iou_mean, iou_sd, hd95_mean_mm, hd95_sd_mm, missed; mean
+    and sd over draws of the mean over the group's patches.
+    """
+    scores = reported(runs).merge(patches[["patch", "group"]].dropna(), on="patch").astype({"group": int})
+    per_draw = scores.groupby([*RUN, "group"], sort=False).agg(
+        patches=("iou", "size"), iou=("iou", "mean"), hd95=("hd95_mm", "mean"), missed=("missed", "sum")
+    )
+    table = per_draw.groupby([*ROW, "group"], sort=False).agg(
+        patches=("patches", "mean"), iou_mean=("iou", "mean"), iou_sd=("iou", "std"), hd95_mean_mm=("hd95", "mean"),
+        hd95_sd_mm=("hd95", "std"), missed=("missed", "mean"),
+    )  # fmt: skip
+    return table.sort_index(level="group", kind="stable", sort_remaining=False).reset_index()
+
+
 def p_value(difference: pd.Series) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test; NaN where all differences are zero."""
     return stats.wilcoxon(difference).pvalue if difference.abs().max() > 0 else math.nan
