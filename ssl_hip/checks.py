@@ -1,82 +1,159 @@
-"""What is wrong with a scan or its label, before any work begins."""
+"""What is wrong with scans and their labels, found before any work: one pass over all files."""
 
+import hashlib
+import os
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import SimpleITK as sitk
 
-from ssl_hip.config import UserError
-from ssl_hip.volumes import AIR_HU, read_image, to_array
+from ssl_hip import ct_checks, grids, label_checks, labels, nifti, parallel, volumes
+from ssl_hip.faults import Fault, FaultError
+
+MEMORY_MB = 1800  # of one worker, for a scan of 512 x 512 x 500 voxels and four label files
+ADD_BONE = "add it, or take its name out of cohort.foreground"
+SWAPPED = ("image and label are swapped", "exchange the two paths")
 
 
-def check_pair(image_path: Path | str, label_path: Path | str | None, foreground: list[int]) -> list[str]:
-    """Return every problem of a CT and its label, one line each with file and remedy; empty when fit for use.
+class Checked(NamedTuple):
+    """What the pass learned about one scan."""
 
-    label_path: None or "" for a scan without label. foreground: label values that count as foreground.
+    faults: list[Fault]
+    spacing: tuple[float, ...] | None = None  # (x, y, z) of the file's axes, mm
+    digest: str = ""  # of the voxels in canonical orientation
+
+
+class Values(NamedTuple):
+    """Which label values may occur."""
+
+    foreground: list[int]
+    background: list[int]
+
+    @classmethod
+    def of(cls, cohort: SimpleNamespace) -> "Values":
+        """Return those of params.yaml, files' names as numbers."""
+        background = labels.background_values(cohort.foreground, cohort.background)
+        return cls(labels.foreground_values(cohort.foreground), background)
+
+
+def examine(scans: pd.DataFrame, values: Values, root: Path, workers: int | None = None) -> list[Checked]:
+    """Read and check every scan once, in parallel; return what was found, in the rows' order.
+
+    scans: columns subject, image, label (paths from root; several label files joined by ";"). Also compares the scans
+    with one another: paths and voxels that occur twice.
     """
-    problems: list[str] = []
-    image = _read_or_note(image_path, problems)
-    if image is not None:
-        problems += _intensity_problems(image_path, to_array(image))
-    label = _read_or_note(label_path, problems) if label_path else None
-    if label is not None:
-        problems += _label_problems(label_path, to_array(label), foreground)
-    if image is not None and label is not None:
-        problems += place_problems(image_path, image, label_path, label)
-    return problems
-
-
-def _read_or_note(path: Path | str, problems: list[str]) -> sitk.Image | None:
-    try:
-        return read_image(path)
-    except UserError as error:
-        problems.append(str(error))
-        return None
-
-
-def _intensity_problems(path: Path | str, voxels: np.ndarray) -> list[str]:
-    bad = int(np.count_nonzero(~np.isfinite(voxels)))
-    if bad:
-        return [f"{path}: {bad} voxels are NaN or infinite; replace them, e.g. by {AIR_HU:.0f} (air)"]
-    low, high = float(voxels.min()), float(voxels.max())
-    if low <= -200 and high >= 200:
-        return []
-    if low >= 0 and high <= 255:
-        remedy = "looks like a label or an 8-bit picture; name the CT in Hounsfield units"
-    elif low >= 0 and high > 1000:
-        remedy = "looks like raw scanner values; apply rescale slope and intercept (often: subtract 1024)"
-    else:
-        remedy = "a CT holds air (below -200) and bone (above 200); export it again uncropped, in Hounsfield units"
-    return [f"{path}: intensities from {low:g} to {high:g} are not those of a CT; {remedy}"]
-
-
-def _label_problems(path: Path | str, voxels: np.ndarray, foreground: list[int]) -> list[str]:
-    values = np.unique(voxels)
-    if not np.array_equal(values, np.round(values)):
-        return [f"{path}: label values must be whole numbers; export the label map, not a probability"]
-    if np.isin(values, foreground).any():
-        return []
-    found, wanted = ", ".join(f"{v:g}" for v in values[:10]), ", ".join(map(str, foreground))
-    return [f"{path}: no voxel has a foreground value ({wanted}), only {found}; mend the label or cohort.foreground"]
-
-
-def place_problems(image_path: Path | str, image: sitk.Image, label_path: Path | str, label: sitk.Image) -> list[str]:
-    """Return how a label's grid differs from its image's (size, origin, spacing, direction); at most one line."""
-    remedy = f"of {image_path}; resample the label onto the image's grid"
-    if image.GetSize() != label.GetSize():
-        return [f"{label_path}: size {label.GetSize()} instead of {image.GetSize()} {remedy}"]
-    step = min(image.GetSpacing())
-    differ = [
-        f"{name} {_short(theirs)} instead of {_short(ours)}"
-        for name, theirs, ours, tolerance in (
-            ("origin", label.GetOrigin(), image.GetOrigin(), 0.05 * step),
-            ("spacing", label.GetSpacing(), image.GetSpacing(), 1e-3 * step),
-            ("direction", label.GetDirection(), image.GetDirection(), 1e-3),
-        )
-        if not np.allclose(theirs, ours, rtol=0, atol=tolerance)
+    jobs = list(zip(scans["image"], scans["label"], strict=True))
+    work = partial(_check_row, values=values, root=Path(root))
+    found = parallel.run(work, jobs, "check", workers, MEMORY_MB)
+    images, masks = ([path and os.path.normpath(path) for path in scans[column]] for column in ("image", "label"))
+    digests = [
+        "" if path in images[:i] else each.digest for i, (path, each) in enumerate(zip(images, found, strict=True))
     ]
-    return [f"{label_path}: {' and '.join(differ)} {remedy}"] if differ else []
+    for keys, what in ((images, "image"), (masks, "label"), (digests, "voxels")):
+        _note_twins(found, scans, keys, f"the same {what}")
+    return found
 
 
-def _short(values: tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{v:.4g}" for v in values) + ")"
+def _check_row(paths: tuple[str, str], values: Values, root: Path) -> Checked:
+    found = check_scan(paths[0] and root / paths[0], paths[1], values, root)
+    return found._replace(faults=_from_root(found.faults, root))
+
+
+def _from_root(faults: list[Fault], root: Path) -> list[Fault]:
+    return [fault._replace(file=os.path.relpath(fault.file, root)) for fault in faults]
+
+
+def check_scan(image_path: Path | str, label: str, values: Values, root: Path = Path()) -> Checked:
+    """Check a CT and its label (paths from root, joined by ";"; empty when unlabelled)."""
+    files = labels.paths(label, root) if label else []
+    if not image_path:
+        return Checked([Fault(str(files[0]), "a label without image of its name", "add the image or drop the label")])
+    image, faults = _open(image_path)
+    parts = [_open(path) for path in files]
+    if image and len(parts) == 1 and parts[0][0] and _swapped(image, parts[0][0]):
+        return Checked([Fault(str(image_path), *SWAPPED)], image.GetSpacing())
+    faults += _ct_faults(image_path, image)
+    for path, (part, unreadable) in zip(files, parts, strict=True):
+        absent = len(files) > 1 and not path.exists()
+        faults += [Fault(str(path), "no such file", ADD_BONE)] if absent else unreadable
+        faults += _place_faults(path, part, image)
+    if files and all(part for part, _ in parts):
+        faults += _label_faults(files, [part for part, _ in parts], values)
+    return Checked(faults, image.GetSpacing(), _digest(image)) if image else Checked(faults)
+
+
+def check_image(path: Path | str) -> list[Fault]:
+    """Return every fault of a CT without label."""
+    return check_scan(path, "", Values([], [])).faults
+
+
+def check_label_map(path: Path, values: Values, root: Path) -> list[Fault]:
+    """Return every fault of a label map without CT, files named from root."""
+    part, faults = _open(path)
+    if part and (size := ct_checks.size_fault(part)):
+        faults.append(Fault(str(path), *size))
+    return _from_root(faults + (_label_faults([path], [part], values) if part else []), root)
+
+
+def _open(path: Path | str) -> tuple[sitk.Image | None, list[Fault]]:
+    """Return the volume, or what keeps it from being read."""
+    try:
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what ITK would warn of is said in the table
+        is_nifti = str(path).endswith(nifti.SUFFIXES) and os.path.isfile(path)
+        fault = nifti.fault(Path(path)) if is_nifti else None
+        return (None, [Fault(str(path), *fault)]) if fault else (volumes.read_image(path), [])
+    except FaultError as error:
+        return None, error.faults
+
+
+def _swapped(image: sitk.Image, label: sitk.Image) -> bool:
+    ours, theirs = sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(label)
+    return label_checks.looks_like_label(ours) and not label_checks.looks_like_label(theirs)
+
+
+def _ct_faults(path: Path | str, image: sitk.Image | None) -> list[Fault]:
+    if image is None:
+        return []
+    found = ct_checks.size_fault(image), ct_checks.intensity_fault(sitk.GetArrayViewFromImage(image))
+    return [Fault(str(path), *each) for each in found if each]
+
+
+def _place_faults(path: Path, part: sitk.Image | None, image: sitk.Image | None) -> list[Fault]:
+    said = grids.displacement(image, part) if image and part else None
+    return [Fault(str(path), said, labels.ELSEWHERE)] if said else []
+
+
+def _label_faults(files: list[Path], parts: list[sitk.Image], values: Values) -> list[Fault]:
+    """Check the values of the only file, or of the label map that several files make up."""
+    name = str(files[0] if len(files) == 1 else files[0].parent)
+    for path, part in zip(files, parts, strict=True):
+        if len(parts) > 1 and np.unique(sitk.GetArrayViewFromImage(part)).size > 2:
+            return [Fault(str(path), "more than one value beside 0 in a file of one bone", "export each bone's mask")]
+    whole = parts[0] if len(parts) == 1 else labels.combine([labels.put(part, parts[0]) for part in parts])
+    array = sitk.GetArrayViewFromImage(whole)
+    fault = label_checks.values_fault(np.unique(array), *values)
+    fault = fault or label_checks.shape_fault(np.isin(array, values.foreground))
+    return [Fault(name, *fault)] if fault else []
+
+
+def _digest(image: sitk.Image) -> str:
+    """Hash the voxels as seen in canonical orientation, whatever their type and the file's format."""
+    voxels = sitk.GetArrayViewFromImage(image := volumes.canonical(image))
+    digest = hashlib.blake2b(str(voxels.shape).encode(), digest_size=16)
+    for plane in voxels:
+        digest.update(np.ascontiguousarray(plane, np.float32))
+    return digest.hexdigest()
+
+
+def _note_twins(found: list[Checked], scans: pd.DataFrame, keys: list[str], what: str) -> None:
+    """Add a fault to each scan whose key a scan before it has too; an empty key has no twin."""
+    first: dict[str, int] = {}
+    for number, (key, row) in enumerate(zip(keys, scans.itertuples(), strict=True)):
+        twin = first.setdefault(key, number) if key else number
+        if twin != number:
+            said = f"subjects '{scans['subject'].iloc[twin]}' and '{row.subject}' have {what}"
+            found[number].faults.append(Fault(row.image or row.label, said, "keep one of them"))

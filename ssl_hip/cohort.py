@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,45 +10,65 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from ssl_hip import ct_simulation, manifest, parallel, phantom, resampling, scans, volumes
+from ssl_hip import checks, ct_simulation, manifest, parallel, phantom, problems, resampling, scans, volumes
 from ssl_hip.config import ROOT, UserError
 from ssl_hip.manifest import Row
 
 ORIENTATIONS = ("LPS", "LPS", "RAS", "LAS", "LPI")  # of the files written for the phantom
 LABELMAP_MM = 1.0  # grid of the CTs simulated from label maps
 LABELMAP_MARGIN_MM = 20.0  # added on each side, for skin and air
-BONES = (1, 2, 3, 4, 5)
+SIMULATION_MB, BYTES_A_VOXEL = 260, 64  # a worker's memory: phantoms of 3.6 and 29 million voxels took 60 bytes each
+LABELMAP_MB = 1500  # 1100 were measured for 36 million voxels of 1 mm
 
 
-def build(params: SimpleNamespace, root: Path = ROOT, workers: int = 2) -> pd.DataFrame:
-    """Write data/cohort.csv, and data/cohort/ unless the scans are the user's own; return the manifest.
+def build(params: SimpleNamespace, root: Path = ROOT, workers: int | None = None) -> pd.DataFrame:
+    """Write data/cohort.csv, data/problems.csv and, of simulated scans, data/cohort/; return the manifest.
 
     params.cohort as in params.yaml. Columns: subject, split, image, label (paths from `root`; label empty when there is
-    none), spacing_x_mm, spacing_y_mm, spacing_z_mm (of the file's axes), metal, tags, and every draw of a simulated
-    subject. Images are int16 HU, labels uint8. The result does not depend on `workers`. Raises UserError.
+    none), spacing_x_mm, spacing_y_mm, spacing_z_mm (of the file's axes), metal, tags, held_out (with split: auto the
+    draw that leaves the scan out, else empty), and every draw of a simulated subject. Images are int16 HU, labels
+    uint8. The result does not depend on `workers`. An interrupted call continues where it stopped; an older cohort
+    stays until the new one is complete. Raises UserError.
     """
-    cohort, root = params.cohort, Path(root)
+    cohort, root = params.cohort, Path(root).resolve()  # or "../" in the paths would not lead out of a linked folder
     sources = {"phantom": _phantom, "labelmaps": _labelmaps, "scans": _scans}
     if cohort.source not in sources:
         raise UserError(f"params.yaml: cohort.source is '{cohort.source}'; choose one of {', '.join(sources)}")
-    folder = root / "data" / ".cohort-unfinished"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        table = pd.DataFrame(sources[cohort.source](cohort, root, folder, workers))
-        shutil.rmtree(root / "data" / "cohort", ignore_errors=True)
-        folder.rename(root / "data" / "cohort")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    unfinished = root / "data" / ".cohort-unfinished.csv"
-    table.to_csv(unfinished, index=False)
-    unfinished.replace(root / "data" / "cohort.csv")
+    unfinished = root / "data" / ".unfinished"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    folder = unfinished / f"cohort-{parallel.fingerprint(cohort, _inputs(cohort, root))}"
+    table = pd.DataFrame(sources[cohort.source](cohort, root, folder, workers))
+    (folder / "new").mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "cohort.csv", index=False)
+    _replace(root / "data" / "cohort", folder)
+    (folder / "cohort.csv").replace(root / "data" / "cohort.csv")
+    for stale in unfinished.glob("cohort-*"):
+        shutil.rmtree(stale)
     return table
+
+
+def _inputs(cohort: SimpleNamespace, root: Path) -> list[Path]:
+    """Files that generated scans depend on."""
+    source = root / cohort.path
+    return manifest.volume_files(source) if cohort.source == "labelmaps" and source.is_dir() else []
+
+
+def _replace(target: Path, folder: Path) -> None:
+    """Put folder/new in the target's place; from here on an interrupted call begins anew."""
+    shutil.rmtree(folder / "rows", ignore_errors=True)
+    if target.exists():
+        target.rename(folder / "old")
+    (folder / "new").rename(target)
 
 
 def read(root: Path = ROOT) -> pd.DataFrame:
     """Read the manifest back; labels and tags that are empty are empty strings."""
-    return pd.read_csv(root / "data" / "cohort.csv", dtype={"subject": str}, keep_default_na=False)
+    return pd.read_csv(root / "data" / "cohort.csv", dtype={"subject": str, "held_out": str}, keep_default_na=False)
+
+
+def read_problems(root: Path = ROOT) -> pd.DataFrame:
+    """Read data/problems.csv back: subject, file, problem, remedy, skipped (1: the scan was left out)."""
+    return problems.read(root)
 
 
 def _quota(splits: list[str], share: float, rng: np.random.Generator) -> list[bool]:
@@ -69,10 +90,15 @@ def _jobs(cohort: SimpleNamespace, folder: Path, splits: list[str], subjects: li
     ]
 
 
-def _phantom(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
+def _phantom(cohort: SimpleNamespace, root: Path, folder: Path, workers: int | None) -> list[Row]:
+    problems.write(problems.table([]), root)
     splits = [split for split, count in manifest.counts(cohort).items() for _ in range(count)]
     subjects = [f"p{i:03d}" for i in range(len(splits))]
-    return parallel.run(_phantom_subject, _jobs(cohort, folder, splits, subjects), "phantom", workers)
+    finest = np.array([cohort.phantom.in_plane_mm[0]] * 2 + [cohort.phantom.slice_mm[0]])
+    voxels = np.prod((phantom.HIGH_MM - phantom.LOW_MM) / finest)
+    memory_mb = SIMULATION_MB + BYTES_A_VOXEL * voxels / 2**20
+    jobs = _jobs(cohort, folder / "new", splits, subjects)
+    return parallel.run(_phantom_subject, jobs, "phantom", workers, memory_mb, folder / "rows")
 
 
 def _phantom_subject(job: Row) -> Row:
@@ -112,34 +138,38 @@ def _store(job: Row, labels: sitk.Image, tissue: ct_simulation.Tissue, orientati
     ) | asdict(tissue)
 
 
-def _scans(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
-    return scans.rows(cohort, root)
+def _scans(cohort: SimpleNamespace, root: Path, folder: Path, workers: int | None) -> list[Row]:
+    return scans.rows(cohort, root, workers)
 
 
-def _labelmaps(cohort: SimpleNamespace, root: Path, folder: Path, workers: int) -> list[Row]:
+def _labelmaps(cohort: SimpleNamespace, root: Path, folder: Path, workers: int | None) -> list[Row]:
     source = root / cohort.path
     if not cohort.path or not source.is_dir():
         raise UserError(
             f"params.yaml: cohort.path '{cohort.path}' is no folder; name the folder of *.nii.gz label maps"
         )
-    files = manifest.volume_files(source)
+    files = _sound_label_maps(manifest.volume_files(source), cohort, root, workers)
     manifest.enough(cohort, len(files), "label maps")
     order = np.random.default_rng([cohort.seed, 2]).permutation(len(files))
     splits = [split for split, count in manifest.counts(cohort).items() for _ in range(count)]
     chosen = [files[i] for i in order[: len(splits)]]
-    jobs = _jobs(cohort, folder, splits, [manifest.stem(path) for path in chosen])
+    jobs = _jobs(cohort, folder / "new", splits, [manifest.stem(path) for path in chosen])
     jobs = [job | {"path": path} for job, path in zip(jobs, chosen, strict=True)]
-    rows = parallel.run(_labelmap_subject, jobs, "label maps", workers)
-    manifest.report([row["problem"] for row in rows if "problem" in row])
-    return rows
+    return parallel.run(_labelmap_subject, jobs, "label maps", workers, LABELMAP_MB, folder / "rows")
+
+
+def _sound_label_maps(files: list[Path], cohort: SimpleNamespace, root: Path, workers: int | None) -> list[Path]:
+    """Return the label maps without problems, after a check of all."""
+    check = partial(checks.check_label_map, values=checks.Values.of(cohort), root=root)
+    found = parallel.run(check, files, "check", workers, checks.MEMORY_MB)
+    faults = [(manifest.stem(path), fault) for path, each in zip(files, found, strict=True) for fault in each]
+    left_out = problems.settle(faults, len(files), cohort.on_error, root)
+    return [path for path in files if manifest.stem(path) not in left_out]
 
 
 def _labelmap_subject(job: Row) -> Row:
-    labels = volumes.canonical(volumes.read_image(job["path"]))
-    values = np.unique(volumes.to_array(labels))
-    if not set(values.tolist()) & set(BONES[:4]):
-        return {"problem": f"{job['path']}: no label 1-4 (femora, hip bones); found {values.tolist()[:8]}"}
-    labels = resampling.resample(sitk.Cast(labels, sitk.sitkUInt8), LABELMAP_MM, label=True)
+    labels = sitk.Cast(volumes.canonical(volumes.read_image(job["path"])), sitk.sitkUInt8)
+    labels = resampling.resample(labels, LABELMAP_MM, label=True)
     margin = [int(LABELMAP_MARGIN_MM / LABELMAP_MM)] * 2 + [0]
     rng = np.random.default_rng([job["cohort"].seed, 3, job["index"]])
     tissue = ct_simulation.draw_tissue(rng, job["diseased"], job["metal"])

@@ -7,15 +7,16 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ssl_hip import display, volumes
+from ssl_hip import display, labels, volumes
 
 Scan = tuple[np.ndarray, np.ndarray, tuple[float, float, float]]
 
 
-def load(row: Any, root: Path, foreground: list[int]) -> Scan:
+def load(row: Any, root: Path, foreground: list[int] | list[str]) -> Scan:
     """Read a subject of the manifest in LPS: HU (z, y, x), foreground (bool), spacing (x, y, z) in mm."""
-    image, label = (volumes.canonical(volumes.read_image(Path(root) / path)) for path in (row.image, row.label))
-    return volumes.to_array(image), np.isin(volumes.to_array(label), foreground), image.GetSpacing()
+    image = volumes.canonical(volumes.read_image(Path(root) / row.image))
+    mask = np.isin(volumes.to_array(labels.read(row.label, root, image)), labels.foreground_values(foreground))
+    return volumes.to_array(image), mask, image.GetSpacing()
 
 
 def three_planes(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], title: str) -> go.Figure:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ssl_hip import checks, metrics, pictures, volumes
+from ssl_hip import labels, metrics, pictures, volumes
 from ssl_hip.config import UserError
+from ssl_hip.faults import FaultError
 
 SIDES = ("both", "right", "left")
 
@@ -17,16 +18,17 @@ SIDES = ("both", "right", "left")
 def read_truth(paths: list[Path], reference: sitk.Image, foreground: list[int]) -> sitk.Image:
     """Return the union of one or more label files (one file a bone) as a uint8 0/1 image.
 
-    foreground: values that count in each file. Raises UserError where a file does not lie on the reference's grid.
+    foreground: values that count in each file. Raises UserError where a file is unreadable or lies elsewhere than the
+    reference; on another grid of the same place it is resampled.
     """
-    union, problems = np.zeros(reference.GetSize()[::-1], bool), []
+    union, faults = np.zeros(reference.GetSize()[::-1], bool), []
     for path in paths:
-        label = volumes.read_image(path)
-        problems += (misplaced := checks.place_problems("the scan", reference, path, label))
-        if not misplaced:
-            union |= np.isin(volumes.to_array(label), foreground)
-    if problems:
-        raise UserError("; ".join(problems))
+        try:
+            union |= np.isin(volumes.to_array(labels.read(str(path), Path(), onto=reference)), foreground)
+        except FaultError as error:
+            faults += error.faults
+    if faults:
+        raise FaultError(faults)
     return volumes.like(union.astype(np.uint8), reference)
 
 

@@ -1,4 +1,4 @@
-"""What every source of scans shares: rows of the manifest, splits, files, and how problems are reported."""
+"""What every source of scans shares: rows of the manifest, splits and files."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ from typing import Any
 from ssl_hip.config import UserError
 
 SPLITS = ("train", "validation", "test")
-SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
+SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".dcm")
 Row = dict[str, Any]
 
 
@@ -16,15 +16,19 @@ def counts(cohort: SimpleNamespace) -> dict[str, int]:
     return {split: int(getattr(cohort.subjects, split)) for split in SPLITS}
 
 
-def row(subject: str, split: str, image: str, label: str, spacing: tuple, metal: int, tags: str) -> Row:
-    """First columns of a subject's row; spacing (x, y, z) of the file's axes."""
+def row(
+    subject: str, split: str, image: str, label: str, spacing: tuple, metal: int, tags: str, held_out: str = ""
+) -> Row:
+    """First columns of a subject's row; spacing (x, y, z) of the file's axes; held_out: the draw that leaves it out."""
     sizes = {f"spacing_{axis}_mm": round(float(s), 4) for axis, s in zip("xyz", spacing, strict=True)}
-    return dict(subject=subject, split=split, image=image, label=label) | sizes | dict(metal=metal, tags=tags)
+    first = dict(subject=subject, split=split, image=image, label=label)
+    return first | sizes | dict(metal=metal, tags=tags, held_out=held_out)
 
 
-def stem(path: Path) -> str:
-    """File name without the suffix of a volume."""
-    return next((path.name[: -len(s)] for s in SUFFIXES if path.name.endswith(s)), path.stem)
+def stem(path: Path | str) -> str:
+    """File name without the suffix of a volume; a DICOM folder's name without the series after #."""
+    name = Path(str(path).split("#")[0]).name
+    return next((name[: -len(s)] for s in SUFFIXES if name.endswith(s)), name)
 
 
 def volume_files(folder: Path) -> list[Path]:
@@ -41,9 +45,3 @@ def enough(cohort: SimpleNamespace, found: int, what: str) -> None:
             f"params.yaml: cohort.subjects asks for {asked} = {sum(wanted.values())} subjects, but "
             f"{cohort.path} holds {found} {what}; lower cohort.subjects or add files"
         )
-
-
-def report(problems: list[str]) -> None:
-    """Raise one UserError that lists all problems, if any."""
-    if problems:
-        raise UserError(f"{len(problems)} problem(s) in the cohort's input:\n" + "\n".join(f"- {p}" for p in problems))

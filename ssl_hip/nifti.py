@@ -1,41 +1,86 @@
-"""What SimpleITK's NIfTI reader hides: it puts zeros in place of missing bytes, and of NaN and infinity."""
+"""What SimpleITK's NIfTI reader hides: it puts zeros in place of missing bytes, of NaN and of infinity."""
 
 import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-CUT_OFF = "not a complete NIfTI file; copy or export it again"
+SUFFIXES = (".nii", ".nii.gz")
+CUT_OFF = ("not a complete NIfTI file", "copy or export it again")
 FLOATS = {16: "f4", 64: "f8"}
+PIECE = 1 << 24  # bytes read at once; a multiple of 8
+HEADER = 348  # bytes of NIfTI-1
 
 
-def complaint(path: Path) -> str | None:
-    """Return what is wrong with a .nii or .nii.gz file's bytes, with the remedy; None when nothing is.
+def fault(path: Path) -> tuple[str, str] | None:
+    """Return what is wrong with a .nii or .nii.gz file's header and bytes, and the remedy; None when nothing is.
 
-    Compressed NIfTI-2 files are checked for completeness only, uncompressed ones not at all.
+    Reads the whole file once, in pieces. Of NIfTI-2 files only the compression is checked.
     """
     try:
-        packed = path.read_bytes()
-        data = gzip.decompress(packed) if path.suffix == ".gz" else packed
-    except (EOFError, OSError, zlib.error):
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            return _examine(stream)
+    except (EOFError, OSError, OverflowError, ValueError, zlib.error):  # the last but one: nonsense in the header
         return CUT_OFF
-    if len(data) < 348:
-        return CUT_OFF
-    order = "<" if data[:4] == (348).to_bytes(4, "little") else ">"
-    if _number(data, order + "i4", 0) != 348:
-        return None
-    start, bits, kind = (_number(data, order + k, at) for k, at in (("f4", 108), ("i2", 72), ("i2", 70)))
-    count, *sizes = np.frombuffer(data, order + "i2", 8, 40).tolist()
-    voxels = math.prod(sizes[:count])
-    if len(data) < start + voxels * bits / 8:
-        return CUT_OFF
-    if kind not in FLOATS:
-        return None
-    bad = np.count_nonzero(~np.isfinite(np.frombuffer(data, order + FLOATS[kind], voxels, int(start))))
-    return f"{bad} voxels are NaN or infinite; replace them, e.g. by -1024 (air)" if bad else None
 
 
-def _number(data: bytes, kind: str, offset: int) -> int | float:
-    return np.frombuffer(data, kind, 1, offset).item()
+def _examine(stream: BinaryIO) -> tuple[str, str] | None:
+    header = stream.read(HEADER)
+    if len(header) < HEADER:
+        return CUT_OFF
+    order = "<" if header[:4] == HEADER.to_bytes(4, "little") else ">"
+    if _numbers(header, order + "i4", 0)[0] != HEADER:
+        while stream.read(PIECE):
+            pass
+        return None
+    start, bits, kind = (_numbers(header, order + k, at).item() for k, at in (("f4", 108), ("i2", 72), ("i2", 70)))
+    count, *sizes = _numbers(header, order + "i2", 40, 8).tolist()
+    if not HEADER <= start <= PIECE:
+        return CUT_OFF
+    stream.read(int(start) - HEADER)
+    wanted = math.prod(sizes[:count]) * bits // 8
+    found, bad = _voxels(stream, wanted, order + FLOATS[kind] if kind in FLOATS else None)
+    if found < wanted:
+        return CUT_OFF
+    if bad:
+        return f"{bad} voxel(s) are NaN or infinite", "replace them, in a CT e.g. by -1024 (air)"
+    return _grid_fault(header, order)
+
+
+def _voxels(stream: BinaryIO, wanted: int, kind: str | None) -> tuple[int, int]:
+    """Return how many bytes of voxels there are, and how many voxels are NaN or infinite."""
+    found = bad = 0
+    while piece := stream.read(PIECE):
+        piece = piece[: wanted - found]
+        found += len(piece)
+        if kind:
+            whole = len(piece) - len(piece) % np.dtype(kind).itemsize
+            bad += int(np.count_nonzero(~np.isfinite(np.frombuffer(piece[:whole], kind))))
+    return found, bad
+
+
+def _grid_fault(header: bytes, order: str) -> tuple[str, str] | None:
+    """SimpleITK takes the absolute value of a voxel size, 1 in place of 0, and drops a sheared matrix for another."""
+    spacing = _numbers(header, order + "f4", 80, 3)
+    if not (np.isfinite(spacing) & (spacing > 0)).all():
+        said = ", ".join(f"{v:g}" for v in spacing)
+        return f"voxel size ({said}) mm is zero, negative or not a number", "mend the header: pixdim[1] to pixdim[3]"
+    if _numbers(header, order + "i2", 254)[0] > 0:
+        axes = _numbers(header, order + "f4", 280, 12).reshape(3, 4)[:, :3].astype(float)
+        axes = axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12)
+        if np.abs(axes.T @ axes - np.eye(3)).max() > 0.005:
+            return SHEARED
+    return None
+
+
+SHEARED = (
+    "its axes are sheared (not at right angles), as after a gantry tilt",
+    "resample it to a rectangular grid with the tool that wrote it",
+)
+
+
+def _numbers(data: bytes, kind: str, offset: int, count: int = 1) -> np.ndarray:
+    return np.frombuffer(data, kind, count, offset)

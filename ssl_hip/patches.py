@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import ndimage
 from tqdm import tqdm
 
-from ssl_hip import metrics, parallel, resampling, subsets, volumes
+from ssl_hip import labels, metrics, parallel, resampling, subsets, volumes
 from ssl_hip.config import UserError
 from ssl_hip.normalization import Normalization
 from ssl_hip.patch_store import SPLITS
@@ -92,17 +92,17 @@ def cut_scan(task) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     return table, hu, label
 
 
-def read_scan(subject: dict, root: Path, spacing_mm: float, foreground: list[int]) -> Scan:
+def read_scan(subject: dict, root: Path, spacing_mm: float, foreground: list[int] | list[str]) -> Scan:
     """Read a scan in canonical orientation at an isotropic spacing.
 
     The label is low-passed like the image: a voxel is foreground where bone fills half of its point spread or more.
     """
-    image = resampling.resample(volumes.canonical(volumes.read_image(root / subject["image"])), spacing_mm)
-    hu = volumes.to_array(image).astype(np.float32)
+    ct = volumes.read_image(root / subject["image"])
+    hu = volumes.to_array(resampling.resample(volumes.canonical(ct), spacing_mm)).astype(np.float32)
     if not subject["label"]:
         return Scan(hu, None)
-    label = volumes.canonical(volumes.read_image(root / subject["label"]))
-    mask = volumes.like(np.isin(volumes.to_array(label), foreground).astype(np.float32), label)
+    label, values = volumes.canonical(labels.read(subject["label"], root, ct)), labels.foreground_values(foreground)
+    mask = volumes.like(np.isin(volumes.to_array(label), values).astype(np.float32), label)
     return Scan(hu, (volumes.to_array(resampling.resample(mask, spacing_mm)) >= 0.5).astype(np.uint8))
 
 

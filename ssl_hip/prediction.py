@@ -12,8 +12,9 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
-from ssl_hip import checks, resampling, volumes
+from ssl_hip import checks, manifest, resampling, volumes
 from ssl_hip.config import UserError
+from ssl_hip.faults import FaultError
 from ssl_hip.normalization import Normalization
 from ssl_hip.uncertainty import mc_dropout
 from ssl_hip.unet import UNet3d
@@ -21,7 +22,6 @@ from ssl_hip.windows import sliding_window
 
 BODY_HU = -300.0  # below fat: a window without a voxel above holds air only, hence no bone
 PASSES = 5  # stochastic passes of the uncertainty map
-ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 
 @dataclass(frozen=True)
@@ -121,18 +121,18 @@ def probability_and_entropy(network: UNet3d, x: torch.Tensor, precision: str = "
 
 
 def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[Path, Path]:
-    """Segment a scan file; return the paths of OUT/NAME_mask.nii.gz (uint8) and OUT/NAME_uncertainty.nii.gz (float32).
+    """Segment a scan; return the paths of OUT/NAME_mask.nii.gz (uint8) and OUT/NAME_uncertainty.nii.gz (float32).
 
+    image_path: a file, a DICOM folder, or folder#SERIES_INSTANCE_UID; its headers' texts do not reach the results.
     Raises UserError where the scan is not a CT, the run has no weights, or OUT is no folder.
     """
     image_path, out = Path(image_path), Path(out)
-    if problems := checks.check_pair(image_path, None, []):
-        raise UserError("; ".join(problems))
-    if out.name.endswith(ENDINGS) or any(folder.is_file() for folder in (out, *out.parents)):
+    if faults := checks.check_image(image_path):
+        raise FaultError(faults)
+    if out.name.endswith(manifest.SUFFIXES) or any(folder.is_file() for folder in (out, *out.parents)):
         raise UserError(f"{out}: the output is a folder; name one, not below a file")
     result = segment(volumes.read_image(image_path), load_run(run))
-    stem = next((image_path.name.removesuffix(e) for e in ENDINGS if image_path.name.endswith(e)), image_path.stem)
-    mask, uncertainty = (out / f"{stem}_{kind}.nii.gz" for kind in ("mask", "uncertainty"))
+    mask, uncertainty = (out / f"{manifest.stem(image_path)}_{kind}.nii.gz" for kind in ("mask", "uncertainty"))
     volumes.write(result.uncertainty, uncertainty)
     volumes.write(result.mask, mask)
     return mask, uncertainty
@@ -141,7 +141,9 @@ def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[P
 def main(arguments: list[str] | None = None) -> int:
     """Command line: python -m ssl_hip.prediction --image IN --out OUT --run RUN; 1 after a user's mistake."""
     parser = argparse.ArgumentParser(description="Segment the hip bones of a CT scan with a finished run.")
-    parser.add_argument("--image", required=True, help="CT in Hounsfield units, e.g. NIfTI")
+    parser.add_argument(
+        "--image", required=True, help="CT in Hounsfield units: NIfTI, NRRD, MHA, DICOM folder or folder#SERIES_UID"
+    )
     parser.add_argument("--out", required=True, help="folder for the mask and the uncertainty map")
     parser.add_argument("--run", required=True, help="folder of a finished run, e.g. runs/embedding_matching-150-0")
     options = parser.parse_args(arguments)

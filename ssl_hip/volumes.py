@@ -6,31 +6,68 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ssl_hip import nifti
-from ssl_hip.config import UserError
+from ssl_hip import dicom, nifti
+from ssl_hip.faults import Fault, FaultError
 
 AIR_HU = -1024.0
+READERS = {  # by suffix; everything else is tried as DICOM
+    ".nii.gz": "NiftiImageIO",
+    ".nii": "NiftiImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+}
+KNOWN_REFUSALS = {  # what SimpleITK says: what it means, and the remedy
+    "orthonormal": nifti.SHEARED,
+    "Zero-valued spacing": ("a voxel size is zero", "mend the header's spacing"),
+}
+UNREADABLE = (
+    "not a readable image: cut off, damaged or of another format",
+    "copy or export it again, as NIfTI, NRRD, MHA or DICOM",
+)
 
 
 def read_image(path: Path | str) -> sitk.Image:
-    """Read a 3D scalar image (NIfTI, MHA, NRRD, ...); raise UserError where it is unreadable or incomplete."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; correct the path")
-    if path.name.endswith((".nii", ".nii.gz")) and (fault := nifti.complaint(path)):
-        raise UserError(f"{path}: {fault}")
+    """Read a 3D scalar image: NIfTI, NRRD, MHA, MHD, a DICOM file with several frames, or a DICOM folder.
+
+    A folder that holds several CT series is named as folder#SERIES_INSTANCE_UID. Nothing of the header is kept but the
+    grid: no name of a patient can reach any output. Raises FaultError (a UserError) where it is no such image.
+    """
+    image = dicom.read(path) if dicom.is_series(path) else _read_file(Path(path))
+    if fault := _shape_fault(image):
+        raise FaultError([Fault(str(path), *fault)])
+    return _without_texts(image)
+
+
+def _without_texts(image: sitk.Image) -> sitk.Image:
     try:
-        image = sitk.ReadImage(str(path))
+        for key in image.GetMetaDataKeys():
+            image.EraseMetaData(key)
+        return image
+    except TypeError:  # a key that is not UTF-8 cannot be named
+        return like(to_array(image), image)
+
+
+def _read_file(path: Path) -> sitk.Image:
+    if not path.is_file():
+        raise FaultError([Fault(str(path), "no such file", "correct the path")])
+    reader = next((name for suffix, name in READERS.items() if path.name.endswith(suffix)), "GDCMImageIO")
+    try:
+        return sitk.ReadImage(str(path), imageIO=reader)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"{path}: not a readable image ({reason}); copy or export it again") from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        size = " x ".join(map(str, image.GetSize()))
-        values = image.GetNumberOfComponentsPerPixel()
-        raise UserError(
-            f"{path}: expected a 3D volume with one value a voxel, found {size} with {values}; store one volume a file"
-        )
-    return image
+        known = (fault for words, fault in KNOWN_REFUSALS.items() if words in str(error))
+        raise FaultError([Fault(str(path), *next(known, UNREADABLE))]) from None
+
+
+def _shape_fault(image: sitk.Image) -> tuple[str, str] | None:
+    size, values = " x ".join(map(str, image.GetSize())), image.GetNumberOfComponentsPerPixel()
+    if values != 1:
+        return f"{values} values a voxel, a colour or vector image", "store the CT's one value a voxel"
+    if image.GetDimension() > 3:
+        return f"not a 3D volume but {image.GetDimension()}D ({size})", "store one volume a file"
+    if image.GetDimension() < 3 or min(image.GetSize()) < 2:
+        return f"not a 3D volume but one slice ({size})", "name the whole volume, of DICOM the series' folder"
+    return None
 
 
 def canonical(image: sitk.Image) -> sitk.Image:

@@ -52,7 +52,7 @@ def test_truth_is_the_union_of_files(tmp_path):
     reference = image(RIGHT)
     assert np.array_equal(volumes.to_array(evaluation.read_truth(files, reference, [1, 2])), RIGHT)
     assert np.array_equal(volumes.to_array(evaluation.read_truth(files, reference, [1, 5])), RIGHT | LEFT)
-    with pytest.raises(UserError, match="hip.nii.gz: size .*sacrum.nii.gz: size"):
+    with pytest.raises(UserError, match="hip.nii.gz: it begins .*sacrum.nii.gz: it begins"):
         evaluation.read_truth(files, reference[2:], [1])
 
 
