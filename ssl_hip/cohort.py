@@ -34,6 +34,7 @@ def build(params: SimpleNamespace, root: Path = ROOT, workers: int | None = None
     sources = {"phantom": _phantom, "labelmaps": _labelmaps, "scans": _scans}
     if cohort.source not in sources:
         raise UserError(f"params.yaml: cohort.source is '{cohort.source}'; choose one of {', '.join(sources)}")
+    problems.write(problems.table([]), root)
     unfinished = root / "data" / ".unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
     folder = unfinished / f"cohort-{parallel.fingerprint(cohort, _inputs(cohort, root))}"
@@ -61,16 +62,6 @@ def _replace(target: Path, folder: Path) -> None:
     (folder / "new").rename(target)
 
 
-def read(root: Path = ROOT) -> pd.DataFrame:
-    """Read the manifest back; labels and tags that are empty are empty strings."""
-    return pd.read_csv(root / "data" / "cohort.csv", dtype={"subject": str, "held_out": str}, keep_default_na=False)
-
-
-def read_problems(root: Path = ROOT) -> pd.DataFrame:
-    """Read data/problems.csv back: subject, file, problem, remedy, skipped (1: the scan was left out)."""
-    return problems.read(root)
-
-
 def _quota(splits: list[str], share: float, rng: np.random.Generator) -> list[bool]:
     """Mark this share of each split, at random places."""
     marks, names = np.zeros(len(splits), bool), np.array(splits)
@@ -91,7 +82,6 @@ def _jobs(cohort: SimpleNamespace, folder: Path, splits: list[str], subjects: li
 
 
 def _phantom(cohort: SimpleNamespace, root: Path, folder: Path, workers: int | None) -> list[Row]:
-    problems.write(problems.table([]), root)
     splits = [split for split, count in manifest.counts(cohort).items() for _ in range(count)]
     subjects = [f"p{i:03d}" for i in range(len(splits))]
     finest = np.array([cohort.phantom.in_plane_mm[0]] * 2 + [cohort.phantom.slice_mm[0]])

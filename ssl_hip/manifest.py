@@ -4,6 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
+
 from ssl_hip.config import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -23,6 +25,12 @@ def row(
     sizes = {f"spacing_{axis}_mm": round(float(s), 4) for axis, s in zip("xyz", spacing, strict=True)}
     first = dict(subject=subject, split=split, image=image, label=label)
     return first | sizes | dict(metal=metal, tags=tags, held_out=held_out)
+
+
+def read(cohort_csv: Path) -> pd.DataFrame:
+    """Read data/cohort.csv back: texts that are empty are "", an empty held_out is NaN."""
+    texts = {"dtype": {"subject": str}, "keep_default_na": False}
+    return pd.read_csv(cohort_csv, **texts, na_values={"held_out": ""})
 
 
 def stem(path: Path | str) -> str:

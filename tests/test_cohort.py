@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from samples import PLANTED, bone, ct, image, write_dicom
 
-from ssl_hip import checks, cohort, cohort_pictures, config, problems, resampling, volumes
+from ssl_hip import checks, cohort, cohort_pictures, config, manifest, problems, resampling, volumes
 from ssl_hip.config import UserError
 from ssl_hip.faults import Fault
 
@@ -84,7 +84,7 @@ def test_phantom_manifest_and_files(built: tuple[pd.DataFrame, Path]) -> None:
 
 def test_manifest_is_read_back_and_nothing_unfinished_stays(built: tuple[pd.DataFrame, Path]) -> None:
     table, root = built
-    assert cohort.read(root)["tags"].tolist() == table["tags"].tolist()
+    assert manifest.read(root / "data/cohort.csv")["tags"].tolist() == table["tags"].tolist()
     assert "right_neck_shaft_deg" in table and "osteoporosis" in table
     assert sorted(path.name for path in (root / "data").iterdir()) == MADE
     assert not list((root / "data/.unfinished").iterdir())
@@ -176,7 +176,7 @@ def test_all_problems_of_all_scans_are_told_at_once(scans: Path) -> None:
             "subjects 'd' and '' have the same",
         ):
             assert part in str(caught.value)
-        assert len(cohort.read_problems(scans.parent)) == 7 and str(scans.parent) not in str(caught.value)
+        assert len(problems.read(scans.parent)) == 7 and str(scans.parent) not in str(caught.value)
     assert {path.name for path in (scans.parent / "data").iterdir()} == {".unfinished", "problems.csv"}
 
 
@@ -186,10 +186,10 @@ def test_faulty_scans_are_left_out_when_asked(scans: Path, capsys: pytest.Captur
     volumes.write(image(bone()), scans / "labels" / "lonely.nii.gz")
     with pytest.raises(UserError, match=r"3 problem\(s\) in 3 of 6 scan\(s\); all of them: data/problems.csv"):
         cohort.build(own(split="all"), scans.parent, workers=1)
-    assert cohort.read_problems(scans.parent)["skipped"].tolist() == [0, 0, 0]
+    assert problems.read(scans.parent)["skipped"].tolist() == [0, 0, 0]
     table = cohort.build(own(split="all", on_error="skip"), scans.parent, workers=1)
     assert table["subject"].tolist() == ["s0", "s3", "s4"]
-    said = cohort.read_problems(scans.parent)
+    said = problems.read(scans.parent)
     assert said.columns.tolist() == ["subject", "file", "problem", "remedy", "skipped"]
     assert said[["subject", "file", "skipped"]].values.tolist() == [
         ["s1", "own/images/s1.nii.gz", 1],
@@ -223,7 +223,8 @@ def test_auto_holds_out_each_labelled_scan_once(scans: Path) -> None:
     assert set(table["split"]) == {"train"} and len(table) == 14
     labelled = table["label"] != ""
     assert sorted(table["held_out"][labelled]) == ["0", "1", "2", "3"] and set(table["held_out"][~labelled]) == {""}
-    assert cohort.read(scans.parent)["held_out"].tolist() == table["held_out"].tolist()
+    written = manifest.read(scans.parent / "data/cohort.csv")["held_out"]
+    assert written.equals(pd.to_numeric(table["held_out"]).reset_index(drop=True))
     assert cohort.build(own(split="auto"), scans.parent, workers=1).equals(table)
     orders = {tuple(cohort.build(own(split="auto", seed=s), scans.parent, workers=1)["held_out"]) for s in range(4)}
     assert len(orders) > 1
