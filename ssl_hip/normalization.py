@@ -1,5 +1,6 @@
 """Hounsfield units to what the network sees, and back."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -17,10 +18,14 @@ class Normalization:
     sd_hu: float
 
     @classmethod
-    def fit(cls, hu: np.ndarray, clip_hu: list[float]) -> "Normalization":
-        """Take mean and standard deviation, in double precision, of the clipped intensities."""
-        clipped = np.clip(hu, *clip_hu)
-        return cls(tuple(clip_hu), float(clipped.mean(dtype=np.float64)), float(clipped.std(dtype=np.float64)))
+    def fit(cls, patches: Iterable[np.ndarray], clip_hu: list[float]) -> "Normalization":
+        """Take mean and standard deviation, in double precision, of all patches' clipped intensities, one by one."""
+        number, total, squares, middle = 0, 0.0, 0.0, float(np.mean(clip_hu))
+        for hu in patches:
+            centred = np.clip(hu, *clip_hu).astype(np.float64) - middle
+            number, total, squares = number + centred.size, total + centred.sum(), squares + np.square(centred).sum()
+        mean = float(total / number)
+        return cls(tuple(clip_hu), middle + mean, float(np.sqrt(squares / number - mean**2)))
 
     def apply(self, hu):
         """Return normalised intensities of HU, an array or a number."""

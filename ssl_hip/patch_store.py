@@ -17,8 +17,10 @@ class PatchStore:
 
     def __init__(self, folder: Path):
         numbers = {"foreground": "", "held_out": ""}  # empty: unlabelled, never held out
-        self.patches = pd.read_csv(folder / "patches.csv", keep_default_na=False, na_values=numbers)
-        self.subsets = pd.read_csv(folder / "subsets.csv")
+        self.patches = pd.read_csv(
+            folder / "patches.csv", keep_default_na=False, na_values=numbers, dtype={"subject": str}
+        )
+        self.subsets = pd.read_csv(folder / "subsets.csv", dtype={"subject": str})
         self.normalization = Normalization(**json.loads((folder / "normalization.json").read_text()))
         self.image = {split: np.load(folder / f"{split}_image.npy", mmap_mode="r") for split in SPLITS}
         self.label = {split: np.load(folder / f"{split}_label.npy", mmap_mode="r") for split in SPLITS}

@@ -1,225 +1,148 @@
-"""Patches: isotropic cubes cut from the cohort's scans, normalised and stored once, and the labelled subsets."""
+"""Patches: isotropic cubes of the cohort's scans, normalised and stored once, and the labelled subsets."""
 
 import json
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 from tqdm import tqdm
 
-from ssl_hip import labels, metrics, parallel, resampling, subsets, volumes
+from ssl_hip import cutting, dicom, labels, manifest, parallel, subsets
 from ssl_hip.config import UserError
+from ssl_hip.cutting import Cubes, write_cubes
+from ssl_hip.manifest import SPLITS
 from ssl_hip.normalization import Normalization
-from ssl_hip.patch_store import SPLITS
 
-CANDIDATES = 24  # positions compared for each patch; the one that overlaps least with those before is taken
 UNKNOWN = 255
+Part = Callable[[], Cubes]
+COLUMNS = ["patch", "split", "row", "subject", "z", "y", "x", "spacing_mm", "foreground", "overlap"]
+COLUMNS += ["metal", "tags", "held_out"]
 
 
-class Scan(NamedTuple):
-    """A scan on the patches' grid."""
-
-    hu: np.ndarray  # (z, y, x) float32
-    label: np.ndarray | None  # (z, y, x) uint8, 1 = foreground; None when the scan is unlabelled
-
-
-def build(params, cohort_csv: Path, folder: Path, workers: int = 2) -> None:
+def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int | None = None) -> None:
     """Cut, normalise and write all patches (see `write`); raise UserError where the parameters do not fit the cohort.
 
-    params: sections patches and cohort (foreground) of params.yaml.
+    params: sections patches and cohort (foreground) of params.yaml. An interrupted build goes on where it stopped:
+    what is cut waits in .unfinished beside `folder`, under a name that parameters, cohort and scans decide.
     """
-    cohort = pd.read_csv(cohort_csv, keep_default_na=False)
-    cohort["held_out"] = pd.to_numeric(cohort.get("held_out", np.nan))
-    check_labels(cohort)
+    cohort, root, settings = manifest.read(cohort_csv), cohort_csv.parent.parent, [params, cohort_csv.read_text()]
+    unfinished = folder.parent / ".unfinished" / f"patches-{parallel.fingerprint(settings, scan_files(cohort, root))}"
+    jobs = plan_jobs(params, cohort, root, unfinished)
+    rows = parallel.run(cutting.cut, jobs, "cutting", workers, max(map(cutting.memory_mb, jobs)), unfinished)
+    parts = {
+        split: [partial(cutting.read_cubes, job, split) for job in jobs if split in job.counts] for split in SPLITS
+    }
+    write(unfinished / folder.name, table_of(jobs, rows), parts, params.patches)
+    shutil.rmtree(folder, ignore_errors=True)
+    (unfinished / folder.name).rename(folder)
+    for left in unfinished.parent.glob("patches-*"):
+        shutil.rmtree(left)
+
+
+def scan_files(cohort: pd.DataFrame, root: Path) -> list[Path]:
+    """Return the files of all images and labels; of a DICOM image its folder."""
+    files = [dicom.split_path(root / name)[0] for name in cohort.image]
+    files += [path for name in cohort.label if name for path in labels.paths(name, root)]
+    return [path for path in files if path.exists()]
+
+
+def plan_jobs(params: SimpleNamespace, cohort: pd.DataFrame, root: Path, folder: Path) -> list[cutting.Job]:
+    """Return what to cut from which scan; raise UserError where the parameters do not fit the cohort."""
     plan = patches_per_scan(cohort, params.patches.count)
-    subsets.check(params.patches, cohort, plan)
-    root, tasks = cohort_csv.parent.parent, list(zip(cohort.index, plan, strict=True))
-    arguments = [(cohort.loc[i].to_dict(), n, params, root, i) for i, n in tasks]
-    parts = parallel.run(cut_scan, arguments, "cutting", workers)
-    write(folder, pd.concat([table for table, _, _ in parts], ignore_index=True), parts, params.patches)
+    check_labels(cohort, plan)
+    subsets.check(params.patches, cohort, plan.train.tolist())
+    rows = zip(cohort.to_dict("records"), plan.to_dict("records"), strict=True)
+    wanted = [(subject, {split: n for split, n in counts.items() if n}) for subject, counts in rows]
+    jobs = [
+        cutting.Job(number, subject, counts, params, root, folder) for number, (subject, counts) in enumerate(wanted)
+    ]
+    return [job for job in jobs if job.counts]
 
 
-def check_labels(cohort: pd.DataFrame) -> None:
+def patches_per_scan(cohort: pd.DataFrame, count: SimpleNamespace) -> pd.DataFrame:
+    """Return how many patches each scan gives to each split: the split's count, shared out as equally as it goes.
+
+    Scans that are held out in a draw (held_out) give validation patches beside their training patches. Only train
+    needs scans and a count: without them, validation or test stay empty. Raises UserError.
+    """
+    plan, problems = pd.DataFrame(0, cohort.index, list(SPLITS)), []
+    for split in SPLITS:
+        giving = (cohort.split == split) | ((split == "validation") & cohort.held_out.notna())
+        scans, n = int(giving.sum()), getattr(count, split)
+        share, rest = divmod(n, max(scans, 1))
+        if share == 0 and scans and (n or split == "train"):
+            problems.append(
+                f"params.yaml: patches.count.{split} = {n} gives nothing to some of the {scans} scans; raise it to "
+                f"{scans} at least or lower cohort.subjects.{split}"
+            )
+        plan.loc[giving, split] = share + (np.arange(scans) < rest)
+    if not (cohort.split == "train").any():
+        problems.append("data/cohort.csv: no scan in the split 'train'; raise cohort.subjects.train in params.yaml")
+    if problems:
+        raise UserError("\n".join(problems))
+    return plan
+
+
+def check_labels(cohort: pd.DataFrame, plan: pd.DataFrame) -> None:
     """Raise UserError, naming every scan, where one that scores are computed on has no label."""
-    lacking = cohort[(cohort.split != "train") & (cohort.label == "")]
+    lacking = cohort[(plan.validation + plan.test > 0) & (cohort.label == "")]
     if len(lacking):
-        said = (f"{row.subject}: a scan of the split '{row.split}' needs a label" for row in lacking.itertuples())
+        said = (
+            f"{row.subject}: a scan that gives validation or test patches needs a label" for row in lacking.itertuples()
+        )
         raise UserError("data/cohort.csv: " + "; ".join(said) + "; add it or move the scan to train")
 
 
-def patches_per_scan(cohort: pd.DataFrame, count) -> list[int]:
-    """Return how many patches to cut from each scan: the split's count, shared out as equally as it goes."""
-    plan = pd.Series(0, index=cohort.index)
-    for split in SPLITS:
-        rows = cohort.index[cohort.split == split]
-        if len(rows) == 0:
-            raise UserError(
-                f"data/cohort.csv: no scan in the split '{split}'; raise cohort.subjects.{split} in params.yaml"
-            )
-        share, rest = divmod(getattr(count, split), len(rows))
-        if share == 0:
-            raise UserError(
-                f"params.yaml: patches.count.{split} = {rest} gives nothing to some of the {len(rows)} scans; "
-                f"raise it to {len(rows)} at least or lower cohort.subjects.{split}"
-            )
-        plan[rows] = [share + (i < rest) for i in range(len(rows))]
-    return plan.tolist()
+def table_of(jobs: list[cutting.Job], rows: list[list[dict]]) -> pd.DataFrame:
+    """Return the patches of all scans, with what cohort.csv says of their scan."""
+    kept = ("subject", "metal", "tags", "held_out")
+    patches = [
+        {name: job.subject.get(name, "") for name in kept} | patch
+        for job, found in zip(jobs, rows, strict=True)
+        for patch in found
+    ]
+    return pd.DataFrame(patches).astype({"foreground": float})
 
 
-def cut_scan(task) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Cut one scan's patches: table rows, HU (n, s, s, s) float32 and labels (n, s, s, s) uint8 (255 unknown)."""
-    subject, n, params, root, index = task
-    settings, split = params.patches, subject["split"]
-    scan = read_scan(subject, root, settings.spacing_mm, params.cohort.foreground)
-    scan = Scan(
-        *(None if a is None else pad(a, settings.size, fill) for a, fill in zip(scan, (volumes.AIR_HU, 0), strict=True))
-    )
-    rng = np.random.default_rng([settings.seed, index])
-    needs = 0.0 if split == "train" else settings.min_foreground
-    corners = positions(scan, n, settings, needs, rng, subject["subject"])
-    cubes = [tuple(slice(c, c + settings.size) for c in corner) for corner in corners]
-    hu = np.stack([scan.hu[cube] for cube in cubes])
-    label = (
-        np.full(hu.shape, UNKNOWN, np.uint8) if scan.label is None else np.stack([scan.label[cube] for cube in cubes])
-    )
-    table = pd.DataFrame(corners, columns=["z", "y", "x"])
-    table["foreground"] = [np.nan if scan.label is None else float(mask.mean()) for mask in label]
-    table["overlap"] = overlaps(corners, settings.size)
-    for name in ("subject", "split", "held_out", "metal", "tags"):
-        table[name] = subject.get(name, "")
-    return table, hu, label
+def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], settings: SimpleNamespace) -> None:
+    """Write the patches' folder, one scan at a time.
 
-
-def read_scan(subject: dict, root: Path, spacing_mm: float, foreground: list[int] | list[str]) -> Scan:
-    """Read a scan in canonical orientation at an isotropic spacing.
-
-    The label is low-passed like the image: a voxel is foreground where bone fills half of its point spread or more.
-    """
-    ct = volumes.read_image(root / subject["image"])
-    hu = volumes.to_array(resampling.resample(volumes.canonical(ct), spacing_mm)).astype(np.float32)
-    if not subject["label"]:
-        return Scan(hu, None)
-    label, values = volumes.canonical(labels.read(subject["label"], root, ct)), labels.foreground_values(foreground)
-    mask = volumes.like(np.isin(volumes.to_array(label), values).astype(np.float32), label)
-    return Scan(hu, (volumes.to_array(resampling.resample(mask, spacing_mm)) >= 0.5).astype(np.uint8))
-
-
-def pad(volume: np.ndarray, size: int, fill: float) -> np.ndarray:
-    """Pad a volume at its far faces to at least size voxels an axis."""
-    missing = [(0, max(0, size - n)) for n in volume.shape]
-    return np.pad(volume, missing, constant_values=fill) if any(m for _, m in missing) else volume
-
-
-def body_mask(hu: np.ndarray, body_hu: float) -> np.ndarray:
-    """Return the largest connected region above body_hu, without what is thinner than the table (two voxels)."""
-    dense = ndimage.binary_opening(hu > body_hu, iterations=2)
-    regions, number = ndimage.label(dense)
-    if number == 0:
-        return hu > body_hu
-    return regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
-
-
-def positions(scan: Scan, n: int, settings, min_foreground: float, rng, subject: str) -> np.ndarray:
-    """Return n first voxels (n, 3) of cubes centred on the body that overlap as little as possible.
-
-    For each, CANDIDATES centres are drawn uniformly within the body; the least overlap with the cubes before wins.
-    Labels decide only where min_foreground > 0, which is never so in training.
-    """
-    centres, chosen = np.argwhere(body_mask(scan.hu, settings.body_hu)), np.empty((0, 3), int)
-    limit = np.array(scan.hu.shape) - settings.size
-    if len(centres) == 0:
-        raise UserError(
-            f"{subject}: no voxel above patches.body_hu = {settings.body_hu}; is the scan in Hounsfield units?"
-        )
-    for _ in range(n):
-        corners = draw_corners(centres, limit, settings.size, rng)
-        if min_foreground > 0:
-            corners = with_foreground(corners, scan.label, centres, limit, settings.size, min_foreground, rng, subject)
-        total = overlap(corners[:, None], chosen[None], settings.size).sum(1)
-        chosen = np.vstack([chosen, corners[np.argmin(total)]])
-    return chosen
-
-
-def draw_corners(centres: np.ndarray, limit: np.ndarray, size: int, rng) -> np.ndarray:
-    """Return CANDIDATES cube corners whose centres are drawn from `centres`, moved inside the volume."""
-    return np.clip(centres[rng.integers(len(centres), size=CANDIDATES)] - size // 2, 0, limit)
-
-
-def with_foreground(corners, label, centres, limit, size: int, minimum: float, rng, subject: str) -> np.ndarray:
-    """Return the corners whose cube holds enough foreground, drawing again until there is one."""
-    for _ in range(200):
-        cubes = (label[tuple(slice(c, c + size) for c in corner)] for corner in corners)
-        enough = np.array([cube.mean() >= minimum for cube in cubes])
-        if enough.any():
-            return corners[enough]
-        corners = draw_corners(centres, limit, size, rng)
-    raise UserError(
-        f"{subject}: no patch with {minimum:.0%} foreground found; check its label or lower patches.min_foreground"
-    )
-
-
-def overlap(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
-    """Return the common volume of cubes with corners a and b (..., 3), as a share of a cube."""
-    return np.prod(np.clip(size - np.abs(a - b), 0, None) / size, axis=-1)
-
-
-def overlaps(corners: np.ndarray, size: int) -> np.ndarray:
-    """Return for each cube the largest share of it that another cube of the scan covers too."""
-    shares = overlap(corners[:, None], corners[None], size)
-    np.fill_diagonal(shares, 0)
-    return shares.max(1, initial=0)
-
-
-def write(folder: Path, table: pd.DataFrame, parts, settings) -> None:
-    """Write the patches' folder.
+    table: a row a patch; parts: a function for each scan of a split that opens its Cubes, in the table's order.
 
     patches.csv   patch, split, row (in the split's arrays), subject, z, y, x (first voxel in the scan's canonical LPS
-                  volume at spacing_mm), spacing_mm, foreground (share; empty when unlabelled), overlap, metal, tags
+                  volume at spacing_mm), spacing_mm, foreground (share; empty when unlabelled), overlap (largest share
+                  that another patch of this scan and split covers too), metal, tags, held_out (draw in which the scan
+                  is held out of training; else empty)
     subsets.csv   draw, labelled_patches, patch, subject
     {split}_image.npy    (N, s, s, s) float16, (HU - mean) / sd of the training patches, clipped to clip_hu before
     {split}_label.npy    (N, s, s, s) uint8, 0, 1, or 255 where unknown
     train_distance.npy   (N, s, s, s) float16, signed distance to the surface in mm, NaN without one
     normalization.json   clip_hu, mean_hu, sd_hu
+
+    N may be 0 in validation and test.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    hu, label = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
-    train = hu[(table.split == "train").to_numpy()]
-    normalization = Normalization.fit(train, settings.clip_hu)
-    table.insert(0, "patch", range(len(table)))
-    table["row"] = table.groupby("split").cumcount()
-    table["spacing_mm"] = settings.spacing_mm
-    for split in SPLITS:
-        rows = (table.split == split).to_numpy()
-        np.save(folder / f"{split}_image.npy", normalization.apply(hu[rows]).astype(np.float16))
-        np.save(folder / f"{split}_label.npy", label[rows])
+    normalization = Normalization.fit(voxels(parts["train"], "image"), settings.clip_hu)
+    cube = [settings.size] * 3
+    for split, cubes in parts.items():
+        n = int((table.split == split).sum())
+        bar = tqdm(voxels(cubes, "image"), f"storing {split}", n, unit="patch", mininterval=0.5)
+        write_cubes(folder / f"{split}_image.npy", map(normalization.apply, bar), (n, *cube), np.float16)
+        write_cubes(folder / f"{split}_label.npy", voxels(cubes, "label", UNKNOWN), (n, *cube), np.uint8)
         if split == "train":
-            np.save(folder / "train_distance.npy", distances(label[rows], settings.spacing_mm))
-    columns = [
-        "patch",
-        "split",
-        "row",
-        "subject",
-        "held_out",
-        "z",
-        "y",
-        "x",
-        "spacing_mm",
-        "foreground",
-        "overlap",
-        "metal",
-        "tags",
-    ]
-    table[columns].to_csv(folder / "patches.csv", index=False, float_format="%.6g")
-    subsets.draw(table[table.split == "train"], settings).to_csv(folder / "subsets.csv", index=False)
+            write_cubes(folder / "train_distance.npy", voxels(cubes, "distance", np.nan), (n, *cube), np.float16)
     (folder / "normalization.json").write_text(json.dumps(normalization.to_dict(), indent=2) + "\n")
+    table = table.assign(patch=range(len(table)), row=table.groupby("split").cumcount(), spacing_mm=settings.spacing_mm)
+    table[COLUMNS].to_csv(folder / "patches.csv", index=False, float_format="%.6g")
+    subsets.draw(table[table.split == "train"], settings).to_csv(folder / "subsets.csv", index=False)
 
 
-def distances(label: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Return signed distances (N, s, s, s) in mm, float16; NaN in patches without surface or label."""
-    result = np.full(label.shape, np.nan, np.float16)
-    for row, mask in enumerate(tqdm(label, desc="distances", unit="patch")):
-        if mask[0, 0, 0] != UNKNOWN:
-            result[row] = metrics.signed_distance(mask == 1, (spacing_mm,) * 3)
-    return result
+def voxels(parts: list[Part], kind: str, absent: float = np.nan) -> Iterator[np.ndarray | float]:
+    """Yield the parts' patches one by one, one kind of array of Cubes; `absent` where a part lacks it."""
+    for opened in (part() for part in parts):
+        cubes = getattr(opened, kind)
+        yield from [absent] * len(opened.image) if cubes is None else cubes

@@ -75,6 +75,15 @@ def canonical(image: sitk.Image) -> sitk.Image:
     return sitk.DICOMOrient(image, "LPS")
 
 
+def canonical_view(image: sitk.Image) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Return `canonical`'s voxels and spacing, both (z, y, x), without a copy: valid as long as the image is."""
+    letters = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    axes = [next(axis for axis in range(3) if letters[axis] in pair) for pair in ("SI", "PA", "LR")]
+    forward = tuple(slice(None, None, 1 if letters[axis] in "LPS" else -1) for axis in axes)
+    voxels = sitk.GetArrayViewFromImage(image).transpose([2 - axis for axis in axes])[forward]
+    return voxels, tuple(image.GetSpacing()[axis] for axis in axes)
+
+
 def to_array(image: sitk.Image) -> np.ndarray:
     """Return a copy of the voxels, (z, y, x)."""
     return sitk.GetArrayFromImage(image)

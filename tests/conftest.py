@@ -1,6 +1,7 @@
 """Fixtures: parameters of the smallest possible training, and patches of noisy balls to train on."""
 
 import copy
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssl_hip import config, patches
+from ssl_hip import config, metrics, patches
+from ssl_hip.cutting import Cubes
 from ssl_hip.patch_store import PatchStore
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +52,7 @@ def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0
     in_turn: no validation and test scan; the labelled ones take turns. unlabelled: training scans without label more.
     """
     rng, size = np.random.default_rng(0), params.patches.size
-    parts, count = [], params.patches.count
+    tables, parts, count = [], {"train": [], "validation": [], "test": []}, params.patches.count
     scans = [(f"s{i}", "train", count.train // 4, i if in_turn else np.nan) for i in range(4)]
     scans += [(f"u{i}", "train", count.train // 4, np.nan) for i in range(unlabelled)]
     held = [(f"s{i}", "validation", 1, i) for i in range(4)]
@@ -58,11 +60,12 @@ def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0
     for subject, split, n, held_out in scans:
         hu, label = ball_patches(n, size, rng)
         known = not subject.startswith("u")
-        label = label if known else np.full_like(label, patches.UNKNOWN)
         share = label.mean((1, 2, 3)) if known else np.nan
         table = pd.DataFrame({"z": 0, "y": 0, "x": np.arange(n), "foreground": share, "overlap": 0.0})
-        parts.append((table.assign(subject=subject, split=split, held_out=held_out, metal=0, tags=""), hu, label))
-    patches.write(folder, pd.concat([p[0] for p in parts], ignore_index=True), parts, params.patches)
+        tables.append(table.assign(subject=subject, split=split, metal=0, tags="", held_out=held_out))
+        distance = np.stack([metrics.signed_distance(mask, params.patches.spacing_mm) for mask in label])
+        parts[split].append(partial(Cubes, hu, label if known else None, distance if known else None))
+    patches.write(folder, pd.concat(tables, ignore_index=True), parts, params.patches)
     return folder
 
 

@@ -38,7 +38,7 @@ def test_running_again_gives_the_same_bytes(project):
 
 def test_an_unseeded_draw_is_noticed(project):
     path = project / "notebooks/05_tables.ipynb"
-    notebook = json.loads(path.read_text())
+    notebook = json.loads(path.read_text(encoding="utf-8"))
     planted = {"cell_type": "code", "id": "planted", "metadata": {}, "outputs": [], "execution_count": None}
     notebook["cells"].append(planted | {"source": ["import numpy\n", "print(numpy.random.random())"]})
     path.write_text(json.dumps(notebook))

@@ -61,7 +61,7 @@ def test_user_error_is_the_last_thing_on_the_terminal(tmp_path):
     assert done.returncode == 1
     assert done.stderr.endswith("UserError: mend x\nand y\n") and "Traceback" not in done.stderr
     assert not (tmp_path / "out.ipynb").exists()
-    assert "before" in (tmp_path / "out.failed.ipynb").read_text()
+    assert "before" in (tmp_path / "out.failed.ipynb").read_text(encoding="utf-8")
 
 
 def test_other_errors_show_their_traceback(tmp_path):
@@ -87,7 +87,7 @@ def test_notebooks_run_side_by_side(tmp_path):
 
 def test_scrub_twice_is_scrub_once(tmp_path):
     execute(tmp_path, "print(object())")
-    once = scrub(json.loads((tmp_path / "out.ipynb").read_text()))
+    once = scrub(json.loads((tmp_path / "out.ipynb").read_text(encoding="utf-8")))
     assert scrub(copy.deepcopy(once)) == once
 
 

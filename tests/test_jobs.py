@@ -52,7 +52,7 @@ def project(tmp_path):
     """A small pipeline with the same groups of stages."""
     for name in ("pipeline/__init__.py", "pipeline/jobs.py", "ssl_hip/__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text((ROOT / name).read_text())
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "ssl_hip/schema.py").write_text('"""Nothing to check."""\n')
     (tmp_path / ".gitignore").write_text("build/\n")
     scratch.commit(tmp_path)

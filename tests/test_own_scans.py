@@ -43,7 +43,7 @@ def repro(root) -> str:
     """Run the pipeline and return the text of the tables' report."""
     done = scratch.run(root, "python", "-m", "pipeline.jobs")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
-    return (root / "reports/nb/05_tables.ipynb").read_text()
+    return (root / "reports/nb/05_tables.ipynb").read_text(encoding="utf-8")
 
 
 def test_each_draw_is_scored_on_the_scan_it_holds_out(project):

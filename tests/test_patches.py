@@ -1,5 +1,7 @@
 """Patches: where they are cut, what is stored, and that labels have no say in training."""
 
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +11,10 @@ import SimpleITK as sitk
 import torch
 from conftest import write_balls
 
-from ssl_hip import patches, volumes
+from ssl_hip import cutting, manifest, metrics, patches, volumes
 from ssl_hip.config import UserError
+from ssl_hip.cutting import Scan
 from ssl_hip.patch_store import PatchStore
-from ssl_hip.patches import Scan
 
 SPLITS = ["train"] * 4 + ["validation", "test"]
 
@@ -42,22 +44,28 @@ def cohort(tmp_path, params):
         names = [f"data/cohort/{kind}/s{i}.nii.gz" for kind in ("images", "labels")]
         for name, array in zip(names, (hu, label), strict=True):
             write_scan(tmp_path / name, array)
-        rows.append(
-            {"subject": f"s{i}", "split": split, "image": names[0], "label": names[1], "metal": 0, "tags": "a;b"}
-        )
+        rows.append(manifest.row(f"s{i}", split, *names, (2.0, 2.0, 2.0), 0, "a;b"))
     table = pd.DataFrame(rows)
     table.to_csv(tmp_path / "data" / "cohort.csv", index=False)
     params.cohort.foreground, params.patches.spacing_mm = [1, 3], 2.0
     return SimpleNamespace(csv=tmp_path / "data" / "cohort.csv", table=table, root=tmp_path, params=params)
 
 
-def build(cohort, name="patches") -> PatchStore:
-    patches.build(cohort.params, cohort.csv, cohort.root / "data" / name)
+def build(cohort, name="patches", workers=1) -> PatchStore:
+    cohort.table.to_csv(cohort.csv, index=False)
+    patches.build(cohort.params, cohort.csv, cohort.root / "data" / name, workers)
     return PatchStore(cohort.root / "data" / name)
 
 
-def cut(cohort, i=0, n=3):
-    return patches.cut_scan((cohort.table.loc[i].to_dict(), n, cohort.params, cohort.root, i))
+def contents(cohort, name="patches") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (cohort.root / "data" / name).iterdir()}
+
+
+def cut(cohort, i=0, n=3, split="train"):
+    subject = cohort.table.loc[i].to_dict()
+    job = cutting.Job(i, subject, {split: n}, cohort.params, cohort.root, Path(tempfile.mkdtemp(dir=cohort.root)))
+    table = pd.DataFrame(cutting.cut(job))
+    return table, cutting.read_cubes(job, split)
 
 
 def test_a_folder_of_patches_keeps_its_contract(cohort):
@@ -75,118 +83,219 @@ def test_a_folder_of_patches_keeps_its_contract(cohort):
     assert store.patches.subject.unique().tolist() == [f"s{i}" for i in range(6)]
 
 
-def test_building_again_gives_the_same_bytes(cohort):
-    build(cohort, "a"), build(cohort, "b")
-    files = sorted(path.name for path in (cohort.root / "data" / "a").iterdir())
-    assert len(files) == 10
-    assert all(
-        (cohort.root / "data" / "a" / f).read_bytes() == (cohort.root / "data" / "b" / f).read_bytes() for f in files
-    )
+def test_building_again_gives_the_same_bytes_whatever_the_number_of_workers(cohort):
+    build(cohort, "a", workers=1), build(cohort, "b", workers=2)
+    assert len(contents(cohort, "a")) == 10 and contents(cohort, "a") == contents(cohort, "b")
+
+
+@pytest.mark.parametrize("name", ["cut", "write"])
+def test_an_interrupted_build_goes_on_where_it_stopped(cohort, monkeypatch, name):
+    build(cohort, "uninterrupted")
+    module, real, begun = (cutting, cutting.cut, []) if name == "cut" else (patches, patches.write, [])
+
+    def interrupted(*arguments):
+        begun.append(arguments)
+        if len(begun) == (4 if name == "cut" else 1):
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build(cohort)
+    assert not (cohort.root / "data" / "patches").exists()
+    cut_before = sum(1 for _ in (cohort.root / "data" / ".unfinished").glob("patches-*/*.json"))
+    monkeypatch.setattr(module, name, real)
+    again, real_cut = [], cutting.cut
+    monkeypatch.setattr(cutting, "cut", lambda job: again.append(job.number) or real_cut(job))
+    build(cohort)
+    assert (cut_before, again) == ((3, [3, 4, 5]) if name == "cut" else (6, []))
+    assert contents(cohort) == contents(cohort, "uninterrupted")
+    assert not list((cohort.root / "data" / ".unfinished").iterdir())
+
+
+def test_unfinished_work_of_other_parameters_or_scans_is_not_used(cohort, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(patches, "write", interrupted)
+    for changes in (lambda: None, lambda: setattr(cohort.params.patches, "seed", 7), lambda: spoil_image(cohort, 0)):
+        changes()
+        with pytest.raises(KeyboardInterrupt):
+            build(cohort)
+    assert len(list((cohort.root / "data" / ".unfinished").iterdir())) == 3
+
+
+def spoil_image(cohort, i):
+    write_scan(cohort.root / cohort.table.image[i], scan(seed=99)[0])
 
 
 def test_what_is_stored_is_what_stands_at_the_place(cohort):
     store = build(cohort)
-    rows = store.table("train")
-    stored = patches.read_scan(cohort.table.loc[0].to_dict(), cohort.root, 2.0, [1, 3])
+    rows, subject = store.table("train"), cohort.table.loc[0].to_dict()
+    hu, label = cutting.read(subject, cohort.root, 2.0, [1, 3])
     for row in rows[rows.subject == "s0"].itertuples():
-        cube = tuple(slice(c, c + 16) for c in (row.z, row.y, row.x))
-        assert np.array_equal(store.label["train"][row.row], stored.label[cube])
-        scaled = store.normalization.apply(stored.hu[cube])
+        place = tuple(slice(c, c + 16) for c in (row.z, row.y, row.x))
+        assert np.array_equal(store.label["train"][row.row], label[place])
+        scaled = store.normalization.apply(hu[place])
         np.testing.assert_allclose(store.image["train"][row.row], scaled, rtol=1e-3, atol=1e-3)
+        expected = metrics.signed_distance(label[place], 2.0).astype(np.float16)
+        assert np.array_equal(store.distance[row.row], expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("code", ["LPS", "RAS", "LPI", "PIR", "SAL", "ILP", "ASR"])
+@pytest.mark.parametrize("turn", [0.0, 0.3])
+def test_the_canonical_view_is_the_canonical_image(code, turn):
+    image = sitk.GetImageFromArray(scan()[0])
+    image.SetSpacing((0.7, 0.9, 2.0))
+    image.SetDirection((np.cos(turn), -np.sin(turn), 0, np.sin(turn), np.cos(turn), 0, 0, 0, 1))
+    image = sitk.DICOMOrient(image, code)
+    voxels, spacing = volumes.canonical_view(image)
+    straight = volumes.canonical(image)
+    assert np.array_equal(voxels, volumes.to_array(straight)) and spacing == straight.GetSpacing()[::-1]
 
 
 def test_a_coarse_voxel_is_bone_where_half_of_it_is(cohort):
     label = np.zeros((24, 28, 32), np.uint8)
     label[:, :, :15] = 1  # 30 mm of bone: the coarse grid's voxels of 8 mm are whole but for the one it ends in
     write_scan(cohort.root / cohort.table.label[0], label)
-    coarse = patches.read_scan(cohort.table.loc[0].to_dict(), cohort.root, 8.0, [1]).label
+    coarse = cutting.read(cohort.table.loc[0].to_dict(), cohort.root, 8.0, [1]).label
     assert coarse.shape == (6, 7, 8)
     assert coarse[:, :, :4].all() and not coarse[:, :, 4:].any()
 
 
 def test_training_positions_do_not_depend_on_labels(cohort):
-    before, hu, _ = cut(cohort, n=5)
-    noise = np.random.default_rng(1).integers(0, 6, (24, 28, 32)).astype(np.uint8)
+    before, cubes = cut(cohort, n=5)
+    hu, noise = cubes.image.copy(), np.random.default_rng(1).integers(0, 6, (24, 28, 32)).astype(np.uint8)
     for label in (noise, np.zeros_like(noise)):
         write_scan(cohort.root / cohort.table.label[0], label)
-        after, same, _ = cut(cohort, n=5)
-        assert before[["z", "y", "x"]].equals(after[["z", "y", "x"]]) and np.array_equal(hu, same)
+        after, same = cut(cohort, n=5)
+        assert before[["z", "y", "x"]].equals(after[["z", "y", "x"]]) and np.array_equal(hu, same.image)
     cohort.table.loc[0, "label"] = ""
-    after, _, label = cut(cohort, n=5)
+    after, cubes = cut(cohort, n=5)
     assert before[["z", "y", "x"]].equals(after[["z", "y", "x"]])
-    assert (label == 255).all() and after.foreground.isna().all()
+    assert cubes.label is None and after.foreground.isna().all()
 
 
 def test_an_unlabelled_scan_is_stored_as_unknown_and_never_labelled(cohort):
     cohort.table.loc[1, "label"] = ""
-    cohort.table.to_csv(cohort.csv, index=False)
     store = build(cohort)
     rows = store.table("train").query("subject == 's1'").row.to_numpy()
-    assert (store.label["train"][rows] == 255).all() and np.isnan(store.distance[rows]).all()
+    assert len(rows) and (store.label["train"][rows] == 255).all() and np.isnan(store.distance[rows]).all()
     assert "s1" not in set(store.subsets.subject)
+
+
+def test_a_cohort_without_validation_and_test_scans_gives_empty_arrays(cohort):
+    cohort.table["split"], cohort.params.patches.count.train = "train", 12
+    store = build(cohort)
+    for split in ("validation", "test"):
+        assert store.image[split].shape == store.label[split].shape == (0, 16, 16, 16)
+        assert len(store.table(split)) == 0
+    assert len(store.image["train"]) == 12
+
+
+def test_a_count_of_0_gives_nothing(cohort):
+    cohort.params.patches.count.test = 0
+    cohort.table.loc[5, "label"] = ""
+    store = build(cohort)
+    assert store.image["test"].shape == (0, 16, 16, 16) and "s5" not in set(store.patches.subject)
+
+
+def test_held_out_scans_give_training_and_validation_patches(cohort):
+    cohort.table["split"] = "train"
+    cohort.table["held_out"] = ["", "0", "1", "", "", ""]
+    cohort.params.patches.count = SimpleNamespace(train=12, validation=5, test=2)
+    store = build(cohort)
+    validation, train = store.table("validation"), store.table("train")
+    assert validation.subject.tolist() == ["s1"] * 3 + ["s2"] * 2
+    assert validation.held_out.tolist() == [0] * 3 + [1] * 2
+    assert train.groupby("subject").held_out.first().fillna(-1).tolist() == [-1, 0, 1, -1, -1, -1]
+    assert train.subject.value_counts().eq(2).all()
+    assert (validation.foreground >= cohort.params.patches.min_foreground).all()
+    label = cutting.read(cohort.table.loc[2].to_dict(), cohort.root, 2.0, [1, 3]).label
+    place = tuple(slice(c, c + 16) for c in validation.loc[3, ["z", "y", "x"]])
+    assert np.array_equal(store.label["validation"][3], label[place])
+
+
+def test_training_patches_do_not_depend_on_what_is_held_out(cohort):
+    cohort.table["split"], cohort.params.patches.count.train = "train", 12
+    before = build(cohort, "a").table("train")
+    cohort.table["held_out"] = ["0"] + [""] * 5
+    after = build(cohort, "b").table("train")
+    same = [name for name in before if name not in ("patch", "held_out")]
+    assert before[same].equals(after[same])
 
 
 def test_positions_are_centred_on_the_body():
     hu = np.full((40, 40, 40), -1000.0, np.float32)
     hu[20:30, 20:30, 20:30] = 0
-    settings = SimpleNamespace(size=8, body_hu=-300, min_foreground=0)
-    corners = patches.positions(Scan(hu, None), 6, settings, 0, np.random.default_rng(0), "s")
+    settings = SimpleNamespace(size=8, body_hu=-300, spacing_mm=2.0)
+    corners = cutting.positions(Scan(hu, None), 6, settings, 0, np.random.default_rng(0), "s")
     assert ((corners + 4 >= 20) & (corners + 4 < 30)).all()
 
 
 def test_cubes_stay_inside_the_volume():
-    settings = SimpleNamespace(size=16, body_hu=-300, min_foreground=0)
-    corners = patches.positions(
-        Scan(np.zeros((16, 20, 33), np.float32), None), 8, settings, 0, np.random.default_rng(0), "s"
-    )
-    assert (corners >= 0).all() and (corners + 16 <= (16, 20, 33)).all()
+    settings, volume = SimpleNamespace(size=16, body_hu=-300, spacing_mm=1.0), np.zeros((16, 20, 33), np.float32)
+    corners = cutting.positions(Scan(volume, None), 8, settings, 0, np.random.default_rng(0), "s")
+    assert len(corners) == 8 and (corners >= 0).all() and (corners + 16 <= volume.shape).all()
 
 
-def test_cubes_overlap_less_than_by_chance():
-    settings, volume = SimpleNamespace(size=8, body_hu=-300), np.zeros((32, 32, 32), np.float32)
-    chosen = patches.positions(Scan(volume, None), 10, settings, 0, np.random.default_rng(0), "s")
-    random = np.random.default_rng(0).integers(0, 25, (200, 10, 3))
-    assert patches.overlaps(chosen, 8).mean() < 0.5 * np.mean(
-        [patches.overlaps(corners, 8).mean() for corners in random]
-    )
+def test_cubes_overlap_far_less_than_by_chance():
+    settings, volume = SimpleNamespace(size=8, body_hu=-300, spacing_mm=3.0), np.zeros((32, 32, 32), np.float32)
+    few, many = (cutting.positions(Scan(volume, None), n, settings, 0, np.random.default_rng(0), "s") for n in (10, 60))
+    assert np.array_equal(many[:10], few)
+    for chosen in (few, many):
+        random = np.random.default_rng(0).integers(0, 25, (50, len(chosen), 3))
+        chance = np.array([cutting.overlaps(corners, 8) for corners in random])
+        found = cutting.overlaps(chosen, 8)
+        assert found.mean() < 0.5 * chance.mean() and found.max() < 0.6 * chance.max(axis=1).mean()
 
 
 def test_overlap_of_cubes():
     a = np.array([3, 4, 5])
-    assert patches.overlap(a, a, 8) == 1
-    assert patches.overlap(a, a + [8, 0, 0], 8) == 0 == patches.overlap(a, a - [20, 0, 0], 8)
-    assert patches.overlap(a, a + [4, 4, 0], 8) == 0.25
-    assert patches.overlaps(np.array([a, a, a + 100]), 8).tolist() == [1, 1, 0]
-    assert patches.overlaps(a[None], 8).tolist() == [0]
+    assert cutting.overlap(a, a, 8) == 1
+    assert cutting.overlap(a, a + [8, 0, 0], 8) == 0 == cutting.overlap(a, a - [20, 0, 0], 8)
+    assert cutting.overlap(a, a + [4, 4, 0], 8) == 0.25
+    assert cutting.overlaps(np.array([a, a, a + 100]), 8).tolist() == [1, 1, 0]
+    assert cutting.overlaps(a[None], 8).tolist() == [0]
 
 
 def test_the_body_is_the_largest_region_without_the_table():
     hu = np.full((20, 40, 40), -1000.0)
     hu[:, 5:25, 5:35], hu[:, 30:32, :] = 0, 100
-    body = patches.body_mask(hu, -300)
+    body = cutting.body_mask(hu, -300)
     assert body[10, 15, 20] and not body[:, 28:].any()
+
+
+def test_the_body_is_found_on_any_grid():
+    hu = np.full((40, 60, 60), -1000.0, np.float32)
+    hu[8:32, 12:48, 12:48] = 0
+    for spacing_mm in (0.5, 1.0, 3.0):
+        settings = SimpleNamespace(size=2, body_hu=-300, spacing_mm=spacing_mm)
+        centres = 1 + cutting.draw_corners(hu, settings, np.random.default_rng(0), "s")
+        low, high = np.array([8, 12, 12]) - 6, np.array([32, 48, 48]) + 6
+        assert ((centres >= low) & (centres < high)).all() and (np.ptp(centres, axis=0) > (high - low) / 2).all()
 
 
 def test_small_scans_are_padded_with_air(cohort):
     hu, label = scan((12, 14, 32))
     write_scan(cohort.root / cohort.table.image[0], hu)
     write_scan(cohort.root / cohort.table.label[0], label)
-    table, cubes, labels = cut(cohort)
-    assert cubes.shape == (3, 16, 16, 16) and (cubes[:, 12:] == volumes.AIR_HU).all() and not labels[:, 12:].any()
-    assert (table.z == 0).all()
+    table, cubes = cut(cohort)
+    assert cubes.image.shape == (3, 16, 16, 16) and (cubes.image[:, 12:] == volumes.AIR_HU).all()
+    assert not cubes.label[:, 12:].any() and (table.z == 0).all()
 
 
-def test_distances_are_signed_millimetres():
-    label = np.zeros((3, 8, 8, 8), np.uint8)
-    label[0, 2:7, 2:7, 2:7], label[2] = 1, 255
-    found = patches.distances(label, 2.0)
-    assert found[0, 4, 4, 4] < 0 < found[0, 0, 0, 0] and found[0, 4, 4, 0] == pytest.approx(4, abs=2)
-    assert np.isnan(found[1:]).all()
+def test_memory_asked_for_grows_with_the_scan(cohort):
+    job = cutting.Job(0, cohort.table.loc[0].to_dict(), {"train": 1}, cohort.params, cohort.root, cohort.root)
+    small = cutting.memory_mb(job)
+    write_scan(cohort.root / cohort.table.image[0], np.zeros((240, 280, 32), np.int16))
+    assert 50 < small < cutting.memory_mb(job) < 1000
 
 
 def test_patches_are_shared_out_equally(cohort):
     count = SimpleNamespace(train=10, validation=3, test=1)
-    assert patches.patches_per_scan(cohort.table, count) == [3, 3, 2, 2, 3, 1]
+    plan = patches.patches_per_scan(cohort.table.assign(held_out=np.nan), count)
+    assert plan.sum(axis=1).tolist() == [3, 3, 2, 2, 3, 1] and plan.sum().tolist() == [10, 3, 1]
 
 
 def test_the_store_gives_what_a_run_may_see(store):
@@ -206,8 +315,17 @@ def wrong_subsets(cohort):
     cohort.params.patches.subsets = {4: 9, 8: 2}
 
 
-def no_validation(cohort):
-    cohort.table.loc[4, "split"] = "train"
+def no_training(cohort):
+    cohort.table["split"], cohort.params.patches.subsets = "test", {}
+
+
+def unlabelled_held_out_scan(cohort):
+    cohort.table["held_out"] = ["0", "", "", "", "", ""]
+    cohort.table.loc[0, "label"] = ""
+
+
+def lost_image(cohort):
+    (cohort.root / cohort.table.image[0]).unlink()
 
 
 def too_few_patches(cohort):
@@ -228,15 +346,16 @@ def no_bone(cohort):
 
 @pytest.mark.parametrize(("spoil", "said"), [
     (wrong_subsets, r"4 patches of 9 scans, only 4 training scans .*2 scans have no 8 patches"),
-    (no_validation, r"no scan in the split 'validation'; raise cohort\.subjects\.validation"),
+    (no_training, r"no scan in the split 'train'; raise cohort\.subjects\.train"),
+    (unlabelled_held_out_scan, r"s0: a scan that gives validation or test patches needs a label"),
+    (lost_image, r"s0\.nii\.gz: no such file"),
     (too_few_patches, r"patches\.count\.train = 3 gives nothing to some of the 4 scans"),
-    (unlabelled_test_scan, r"s5: a scan of the split 'test' needs a label"),
+    (unlabelled_test_scan, r"s5: a scan that gives validation or test patches needs a label"),
     (no_hounsfield, r"s0: no voxel above patches\.body_hu"),
     (no_bone, r"s4: no patch with 1% foreground found"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_told_and_nothing_is_written(cohort, spoil, said):
     spoil(cohort)
-    cohort.table.to_csv(cohort.csv, index=False)
     with pytest.raises(UserError, match=said):
         build(cohort)
     assert not (cohort.root / "data" / "patches").exists()

@@ -77,7 +77,7 @@ class Project:
     def edit_notebook(self, name: str, change) -> None:
         """Change a notebook through a function of its code cells."""
         path = self.root / "notebooks" / name
-        notebook = json.loads(path.read_text())
+        notebook = json.loads(path.read_text(encoding="utf-8"))
         change([cell for cell in notebook["cells"] if cell["cell_type"] == "code"])
         path.write_text(json.dumps(notebook))
 

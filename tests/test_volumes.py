@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ssl_hip import resampling, volumes
+from ssl_hip import volumes
 from ssl_hip.config import UserError
 
 OBLIQUE = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
@@ -20,14 +20,6 @@ def image(voxels, spacing=(0.8, 1.1, 2.5), origin=(-30.0, 12.0, 100.0), directio
 
 def ct(shape=(12, 16, 20), seed=0):
     return np.random.default_rng([seed, 2]).integers(-1000, 1500, shape).astype(np.int16)
-
-
-def ramp(reference, slope=(3.0, -2.0, 5.0)):
-    """HU that grow linearly with the place in mm: the place can be read off a voxel."""
-    index = np.indices(reference.GetSize()).reshape(3, -1)
-    turn = np.array(reference.GetDirection()).reshape(3, 3) * reference.GetSpacing()
-    place = turn @ index + np.array(reference.GetOrigin())[:, None]
-    return (np.array(slope) @ place).reshape(reference.GetSize()).T.astype(np.float32)
 
 
 def extent(img):
@@ -63,62 +55,6 @@ def test_canonical_keeps_every_voxel_at_its_place(code):
     assert moved.GetDirection() == tuple(np.eye(3).ravel())
     assert np.array_equal(volumes.to_array(moved), volumes.to_array(straight))
     assert np.allclose(moved.GetOrigin(), straight.GetOrigin())
-
-
-@pytest.mark.parametrize("spacing", [0.7, 2.0, 3.3])
-@pytest.mark.parametrize("direction", [OBLIQUE, tuple(np.eye(3).ravel())])
-def test_resampling_keeps_place_and_covers_all(spacing, direction):
-    reference = image(ct((14, 18, 22)), direction=direction)
-    fine = resampling.resample(volumes.like(ramp(reference), reference), spacing)
-    expected, found = ramp(fine), volumes.to_array(fine)
-    inner = (slice(4, -4),) * 3 if spacing < 1 else (slice(2, -2),) * 3
-    assert fine.GetSpacing() == (spacing,) * 3 and found.dtype == np.float32
-    assert np.allclose(found[inner], expected[inner], atol=0.5)
-    assert np.allclose(extent(fine).mean(0), extent(reference).mean(0))
-    assert (np.abs(np.diff(extent(fine), axis=0)) > np.abs(np.diff(extent(reference), axis=0)) - 1e-6).all()
-
-
-def test_same_spacing_changes_nothing():
-    original = image(ct(), spacing=(2.0, 2.0, 2.0))
-    assert np.allclose(volumes.to_array(resampling.resample(original, 2.0)), ct(), atol=0.01)
-
-
-def test_low_pass_formula():
-    sigma = resampling.low_pass_sigma(np.array([1.0, 2.0, 3.0]), 2.0)
-    assert np.allclose(sigma, [np.sqrt(3) / 2.3548, 0, 0], atol=1e-4)
-
-
-def test_downsampling_does_not_alias():
-    """Stripes of one voxel, finer than the new grid can show, vanish in their mean."""
-    stripes = np.zeros((20, 20, 80), np.int16)
-    stripes[..., ::2] = 1000
-    coarse = volumes.to_array(resampling.resample(image(stripes, spacing=(1.0, 1.0, 1.0)), 3.0))
-    assert np.abs(coarse[..., 2:-2] - 500).max() < 60
-
-
-def test_labels_keep_their_values_and_type():
-    label = np.zeros((12, 16, 20), np.uint8)
-    label[3:9, 4:12, 5:15] = 4
-    coarse = volumes.to_array(resampling.resample(image(label), 2.0, label=True))
-    assert coarse.dtype == np.uint8 and np.array_equal(np.unique(coarse), [0, 4])
-
-
-def test_there_and_back_again():
-    reference = image(ct((14, 18, 22)), direction=OBLIQUE)
-    smooth = resampling.resample(volumes.like(ramp(reference), reference), 1.0)
-    back = resampling.resample_onto(smooth, reference)
-    assert (back.GetSize(), back.GetSpacing(), back.GetOrigin()) == (
-        reference.GetSize(),
-        reference.GetSpacing(),
-        reference.GetOrigin(),
-    )
-    assert np.allclose(volumes.to_array(back)[3:-3, 3:-3, 3:-3], ramp(reference)[3:-3, 3:-3, 3:-3], atol=0.5)
-
-
-def test_outside_value_and_nearest():
-    near, far = image(ct()), image(ct(), origin=(1000.0, 0.0, 0.0))
-    assert (volumes.to_array(resampling.resample_onto(near, far, outside=-1024)) == -1024).all()
-    assert np.array_equal(volumes.to_array(resampling.resample_onto(near, near, "nearest")), ct())
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha", ".mhd"])
