@@ -1,5 +1,6 @@
 """Tiny scans for tests: a sound CT and label in every format, DICOM slices as a scanner's export holds them."""
 
+import locale
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ def write_dicom(
     hu = ct() if hu is None else hu
     positions = [(0.0, 0.0, z * spacing[2]) for z in range(len(hu))] if positions is None else positions
     folder.mkdir(parents=True, exist_ok=True)
+    before = locale.setlocale(locale.LC_ALL)  # which GDCM sets to "C" when it writes
     for number, (voxels, position) in enumerate(zip(hu, positions, strict=True)):
         slope, intercept = rescale[number] if isinstance(rescale, list) else rescale
         whole = float(slope).is_integer()  # else GDCM writes from floating point only
@@ -79,6 +81,7 @@ def write_dicom(
         writer.KeepOriginalImageUIDOn()
         writer.SetFileName(str(folder / (names[number] if names else f"{uid}-{start + number:03d}.dcm")))
         writer.Execute(made)
+    locale.setlocale(locale.LC_ALL, before)
     return folder
 
 
