@@ -1,6 +1,6 @@
 """One scan becomes cubes: read once, put on the patches' grid, cut where the cubes overlap least."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from ssl_hip import dicom, labels, metrics, resampling, volumes
 from ssl_hip.config import UserError
+from ssl_hip.deviation_score import Subject
 from ssl_hip.manifest import SPLITS
 
 POOL = 4096  # places drawn for a scan's cubes
@@ -27,6 +28,7 @@ class Job(NamedTuple):
     params: SimpleNamespace  # sections patches and cohort (foreground)
     root: Path  # of the paths in cohort.csv
     folder: Path  # for the cubes
+    fits: Path  # the shape model's best fits, SUBJECT.nii.gz
 
 
 class Scan(NamedTuple):
@@ -45,17 +47,29 @@ class Cubes(NamedTuple):
 
 
 def cut(job: Job) -> list[dict[str, Any]]:
-    """Cut a scan's patches, write their cubes and return a row each: split, z, y, x, foreground, overlap."""
+    """Cut a scan's patches, write their cubes and return a row each (see `describe`)."""
     settings = job.params.patches
-    scan = pad(read(job.subject, job.root, settings.spacing_mm, job.params.cohort.foreground), settings.size)
+    image, label = read(job.subject, job.root)
+    scan = pad(on_grid(image, label, settings.spacing_mm, job.params.cohort.foreground), settings.size)
+    deviation = scorer(label, job)
     rows = []
     for split, n in job.counts.items():
         rng = np.random.default_rng([settings.seed, job.number, SPLITS.index(split)])
         minimum = 0.0 if split == "train" else settings.min_foreground
         corners = positions(scan, n, settings, minimum, rng, job.subject["subject"])
         write(scan, corners, job, split)
-        rows += describe(scan, corners, settings.size, split)
+        rows += describe(scan, corners, settings.size, split, deviation)
     return rows
+
+
+def scorer(label: sitk.Image | None, job: Job) -> Callable[[np.ndarray], float]:
+    """Return the surface deviation in mm of a patch by its corner; always NaN for a scan without fit."""
+    fit = job.fits / f"{job.subject['subject']}.nii.gz"
+    if label is None or not fit.is_file():
+        return lambda corner: np.nan
+    settings, foreground = job.params.patches, labels.foreground_values(job.params.cohort.foreground)
+    subject, edge_mm = Subject(label, foreground, volumes.read_image(fit)), settings.size * settings.spacing_mm
+    return lambda corner: subject.score(subject.corner_mm(corner, settings.spacing_mm), edge_mm)
 
 
 def memory_mb(job: Job) -> float:
@@ -77,13 +91,17 @@ def _voxels(path: Path) -> int:
     return int(np.prod(header.GetSize()))
 
 
-def read(subject: dict[str, Any], root: Path, spacing_mm: float, foreground: list[int] | list[str]) -> Scan:
-    """Read a scan in canonical orientation at an isotropic spacing, its label on the same grid."""
+def read(subject: dict[str, Any], root: Path) -> tuple[sitk.Image, sitk.Image | None]:
+    """Read a scan and its label, on one grid; None where it has none."""
     image = volumes.read_image(root / subject["image"])
+    return image, labels.read(subject["label"], root, image) if subject["label"] else None
+
+
+def on_grid(image: sitk.Image, label: sitk.Image | None, spacing_mm: float, foreground: list[int] | list[str]) -> Scan:
+    """Return a scan in canonical orientation at an isotropic spacing."""
     hu = resampling.isotropic(*volumes.canonical_view(image), spacing_mm)
-    if not subject["label"]:
+    if label is None:
         return Scan(hu, None)
-    label = labels.read(subject["label"], root, image)
     voxels, spacing = volumes.canonical_view(label)
     mask = np.isin(voxels, labels.foreground_values(foreground)).view(np.uint8)
     return Scan(hu, resampling.isotropic_label(mask, spacing, spacing_mm))
@@ -159,13 +177,15 @@ def overlaps(corners: np.ndarray, size: int) -> np.ndarray:
     return shares.max(1, initial=0)
 
 
-def describe(scan: Scan, corners: np.ndarray, size: int, split: str) -> list[dict[str, Any]]:
-    """Return a row a patch: split, z, y, x, foreground (share; None when unlabelled), overlap."""
+def describe(
+    scan: Scan, corners: np.ndarray, size: int, split: str, deviation: Callable[[np.ndarray], float]
+) -> list[dict[str, Any]]:
+    """Return a row a patch: split, z, y, x, foreground (None when unlabelled), overlap, deviation_mm (or NaN)."""
     rows = []
     for corner, shared in zip(corners, overlaps(corners, size), strict=True):
         foreground = None if scan.label is None else float(scan.label[cube(corner, size)].mean())
-        place = dict(zip("zyx", corner.tolist(), strict=True))
-        rows.append({"split": split} | place | {"foreground": foreground, "overlap": float(shared)})
+        row = {"split": split} | dict(zip("zyx", corner.tolist(), strict=True))
+        rows.append(row | {"foreground": foreground, "overlap": float(shared), "deviation_mm": deviation(corner)})
     return rows
 
 
@@ -187,10 +207,12 @@ def cube_files(job: Job, split: str) -> dict[str, Path]:
     return {kind: job.folder / f"{job.number:05d}-{split}-{kind}.npy" for kind in Cubes._fields}
 
 
-def read_cubes(job: Job, split: str) -> Cubes:
-    """Return a scan's Cubes of a split, memory-mapped."""
+def read_cubes(job: Job, split: str, places: list[int]) -> Cubes:
+    """Return some of a scan's Cubes of a split."""
     files = cube_files(job, split)
-    return Cubes(**{kind: np.load(path, mmap_mode="r") if path.is_file() else None for kind, path in files.items()})
+    return Cubes(
+        **{kind: np.load(path, mmap_mode="r")[places] if path.is_file() else None for kind, path in files.items()}
+    )
 
 
 def write_cubes(path: Path, cubes: Iterable[np.ndarray | float], shape: tuple[int, ...], kind: type) -> None:

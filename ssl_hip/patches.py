@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ssl_hip import cutting, dicom, labels, manifest, parallel, subsets
+from ssl_hip import cutting, deviation_score, dicom, labels, manifest, parallel, subsets
 from ssl_hip.config import UserError
 from ssl_hip.cutting import Cubes, write_cubes
 from ssl_hip.manifest import SPLITS
@@ -20,45 +20,49 @@ from ssl_hip.normalization import Normalization
 UNKNOWN = 255
 Part = Callable[[], Cubes]
 COLUMNS = ["patch", "split", "row", "subject", "z", "y", "x", "spacing_mm", "foreground", "overlap"]
-COLUMNS += ["metal", "tags", "held_out"]
+COLUMNS += ["deviation_mm", "group", "metal", "tags", "held_out"]
 
 
 def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int | None = None) -> None:
     """Cut, normalise and write all patches (see `write`); raise UserError where the parameters do not fit the cohort.
 
-    params: sections patches and cohort (foreground) of params.yaml. An interrupted build goes on where it stopped:
-    what is cut waits in .unfinished beside `folder`, under a name that parameters, cohort and scans decide.
+    params: sections patches, cohort (foreground) and shape_model (groups_mm) of params.yaml. An interrupted build goes
+    on where it stopped: what is cut waits in .unfinished beside `folder`, under a name that parameters, cohort and
+    scans decide.
     """
-    cohort, root, settings = manifest.read(cohort_csv), cohort_csv.parent.parent, [params, cohort_csv.read_text()]
-    unfinished = folder.parent / ".unfinished" / f"patches-{parallel.fingerprint(settings, scan_files(cohort, root))}"
-    jobs = plan_jobs(params, cohort, root, unfinished)
+    cohort, data = manifest.read(cohort_csv), cohort_csv.parent
+    name = parallel.fingerprint([params, cohort_csv.read_text()], scan_files(cohort, data))
+    unfinished = folder.parent / ".unfinished" / f"patches-{name}"
+    jobs = plan_jobs(params, cohort, data, unfinished)
     rows = parallel.run(cutting.cut, jobs, "cutting", workers, max(map(cutting.memory_mb, jobs)), unfinished)
-    parts = {
-        split: [partial(cutting.read_cubes, job, split) for job in jobs if split in job.counts] for split in SPLITS
-    }
-    write(unfinished / folder.name, table_of(jobs, rows), parts, params.patches)
+    table = choose_test(table_of(jobs, rows, params.shape_model.groups_mm), params)
+    write(unfinished / folder.name, table, cubes_of(jobs, table), params.patches)
     shutil.rmtree(folder, ignore_errors=True)
     (unfinished / folder.name).rename(folder)
     for left in unfinished.parent.glob("patches-*"):
         shutil.rmtree(left)
 
 
-def scan_files(cohort: pd.DataFrame, root: Path) -> list[Path]:
-    """Return the files of all images and labels; of a DICOM image its folder."""
-    files = [dicom.split_path(root / name)[0] for name in cohort.image]
+def scan_files(cohort: pd.DataFrame, data: Path) -> list[Path]:
+    """Return the files of all images, labels and shape model's fits; of a DICOM image its folder."""
+    root, files = data.parent, sorted((data / "shape_model" / "fits").glob("*"))
+    files += [dicom.split_path(root / name)[0] for name in cohort.image]
     files += [path for name in cohort.label if name for path in labels.paths(name, root)]
     return [path for path in files if path.exists()]
 
 
-def plan_jobs(params: SimpleNamespace, cohort: pd.DataFrame, root: Path, folder: Path) -> list[cutting.Job]:
+def plan_jobs(params: SimpleNamespace, cohort: pd.DataFrame, data: Path, folder: Path) -> list[cutting.Job]:
     """Return what to cut from which scan; raise UserError where the parameters do not fit the cohort."""
-    plan = patches_per_scan(cohort, params.patches.count)
+    settings, fits = params.patches, data / "shape_model" / "fits"
+    candidates = SimpleNamespace(**vars(settings.count) | {"test": settings.count.test * settings.test_candidates})
+    plan = patches_per_scan(cohort, candidates)
     check_labels(cohort, plan)
     subsets.check(params.patches, cohort, plan.train.tolist())
     rows = zip(cohort.to_dict("records"), plan.to_dict("records"), strict=True)
     wanted = [(subject, {split: n for split, n in counts.items() if n}) for subject, counts in rows]
     jobs = [
-        cutting.Job(number, subject, counts, params, root, folder) for number, (subject, counts) in enumerate(wanted)
+        cutting.Job(number, subject, counts, params, data.parent, folder, fits)
+        for number, (subject, counts) in enumerate(wanted)
     ]
     return [job for job in jobs if job.counts]
 
@@ -97,15 +101,42 @@ def check_labels(cohort: pd.DataFrame, plan: pd.DataFrame) -> None:
         raise UserError("data/cohort.csv: " + "; ".join(said) + "; add it or move the scan to train")
 
 
-def table_of(jobs: list[cutting.Job], rows: list[list[dict]]) -> pd.DataFrame:
-    """Return the patches of all scans, with what cohort.csv says of their scan."""
+def table_of(jobs: list[cutting.Job], rows: list[list[dict]], groups_mm: list[float]) -> pd.DataFrame:
+    """Return what was cut of all scans, with what cohort.csv says of the scan and the group of the deviation.
+
+    Columns job and place say where a patch's cubes lie: in the files of jobs[job], place counts in its split.
+    """
     kept = ("subject", "metal", "tags", "held_out")
     patches = [
-        {name: job.subject.get(name, "") for name in kept} | patch
-        for job, found in zip(jobs, rows, strict=True)
+        {"job": number} | {name: job.subject.get(name, "") for name in kept} | patch
+        for number, (job, found) in enumerate(zip(jobs, rows, strict=True))
         for patch in found
     ]
-    return pd.DataFrame(patches).astype({"foreground": float})
+    table = pd.DataFrame(patches).astype({"foreground": float})
+    place = table.groupby(["job", "split"]).cumcount()
+    return table.assign(place=place, group=deviation_score.group(table.deviation_mm, groups_mm).to_numpy())
+
+
+def choose_test(table: pd.DataFrame, params: SimpleNamespace) -> pd.DataFrame:
+    """Keep, of the test candidates, as many patches a group of deviation as a group's share of patches.count.test.
+
+    Fewer where the cohort has fewer; without any deviation the first ones of each scan.
+    """
+    count, test = params.patches.count.test, table[table.split == "test"]
+    if test.group.notna().any():
+        each = count // (len(params.shape_model.groups_mm) + 1)
+        kept = test.index[deviation_score.stratified(test.group, each, params.patches.seed)]
+    else:
+        kept = test.sort_values("place", kind="stable").index[:count]
+    return table.drop(test.index.difference(kept)).reset_index(drop=True)
+
+
+def cubes_of(jobs: list[cutting.Job], table: pd.DataFrame) -> dict[str, list[Part]]:
+    """Return for each split the functions that open the cubes of the table's patches, a scan each, in its order."""
+    parts: dict[str, list[Part]] = {split: [] for split in SPLITS}
+    for (split, number), patches in table.groupby(["split", "job"]):
+        parts[split].append(partial(cutting.read_cubes, jobs[number], split, patches.place.tolist()))
+    return parts
 
 
 def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], settings: SimpleNamespace) -> None:
@@ -115,8 +146,9 @@ def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], setti
 
     patches.csv   patch, split, row (in the split's arrays), subject, z, y, x (first voxel in the scan's canonical LPS
                   volume at spacing_mm), spacing_mm, foreground (share; empty when unlabelled), overlap (largest share
-                  that another patch of this scan and split covers too), metal, tags, held_out (draw in which the scan
-                  is held out of training; else empty)
+                  that another patch of this scan and split covers too), deviation_mm and group (surface deviation
+                  score, see deviation_score; empty without), metal, tags, held_out (draw in which the scan is held out
+                  of training; else empty)
     subsets.csv   draw, labelled_patches, patch, subject
     {split}_image.npy    (N, s, s, s) float16, (HU - mean) / sd of the training patches, clipped to clip_hu before
     {split}_label.npy    (N, s, s, s) uint8, 0, 1, or 255 where unknown

@@ -26,6 +26,13 @@ def distinct(values: list) -> list:
     return values
 
 
+def rising(values: list[float]) -> list[float]:
+    """Refuse bounds that do not rise."""
+    if any(a >= b for a, b in zip(values, values[1:], strict=False)):
+        raise ValueError("must rise from bound to bound")
+    return values
+
+
 def structures(values: list) -> list:
     """Refuse what is neither a list of label values nor one of file names."""
     label_values = all(type(value) is int and 1 <= value <= 254 for value in values)
@@ -85,12 +92,32 @@ class Cohort(Section):
     phantom: Phantom
 
 
+class Sides(Section):
+    """Label values of a bone."""
+
+    right: Annotated[int, Field(ge=1, le=254)]
+    left: Annotated[int, Field(ge=1, le=254)]
+
+
+class ShapeModel(Section):
+    """Statistical shape model and surface deviation score."""
+
+    parts: dict[str, Sides]
+    grid_mm: Positive
+    modes: Literal["explained_variance", "leave_one_out"] | Count
+    explained_variance: Annotated[float, Field(gt=0, le=1)]
+    folds: Annotated[int, Field(ge=2)]
+    groups_mm: Annotated[list[Positive], Field(min_length=1), AfterValidator(rising)]
+    seed: Whole
+
+
 class Patches(Section):
     """How scans are cut, and the labelled subsets."""
 
     spacing_mm: Positive
     size: Annotated[int, Field(ge=8)]
     count: Splits
+    test_candidates: Count
     clip_hu: Window
     body_hu: Annotated[float, Field(ge=-1024, le=3000)]
     min_foreground: BelowOne
@@ -212,6 +239,7 @@ class Params(Section):
     """params.yaml."""
 
     cohort: Cohort
+    shape_model: ShapeModel
     patches: Patches
     model: Model
     train: Train

@@ -182,16 +182,11 @@ def metrics(table: pd.DataFrame) -> dict:
     return nested
 
 
-def write(folder: Path, table: pd.DataFrame, tests: pd.DataFrame, above: pd.DataFrame, runs: Runs) -> None:
-    """Write table1.csv, wilcoxon.csv, threshold.csv (`above`), metrics.json and curves.csv into `folder`.
-
-    curves.csv holds the validation scores of every run.
-    """
+def write(folder: Path, made: dict[str, pd.DataFrame], runs: Runs) -> None:
+    """Write each table as NAME.csv, metrics.json from `table1`, and curves.csv, the validation scores of every run."""
     folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "table1.csv", index=False, float_format="%.4f")
-    tests.to_csv(folder / "wilcoxon.csv", index=False, float_format="%.4g")
-    above.to_csv(folder / "threshold.csv", index=False, float_format="%.4g")
     name = runs.validation[RUN].astype(str).agg("-".join, axis=1)
     curves = runs.validation[["iteration", "iou", "hd95_mm"]].assign(run=name)
-    curves.to_csv(folder / "curves.csv", index=False, float_format="%.4f")
-    (folder / "metrics.json").write_text(json.dumps(metrics(table), indent=2) + "\n")
+    for file, table in (made | {"curves": curves}).items():
+        table.to_csv(folder / f"{file}.csv", index=False, float_format="%.4g")
+    (folder / "metrics.json").write_text(json.dumps(metrics(made["table1"]), indent=2) + "\n")

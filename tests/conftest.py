@@ -28,8 +28,8 @@ def real_data() -> Path:
 @pytest.fixture
 def params() -> SimpleNamespace:
     """The default parameters, made small: 16^3 patches, width 8, two levels, 8 iterations."""
-    tree = copy.deepcopy(config.load("cohort", "patches", "model", "optimization", "train", "methods"))
-    tree.patches.count = SimpleNamespace(train=8, validation=2, test=2)
+    tree = copy.deepcopy(config.load("cohort", "shape_model", "patches", "model", "optimization", "train", "methods"))
+    tree.patches.count, tree.patches.test_candidates = SimpleNamespace(train=8, validation=2, test=2), 1
     tree.patches.size, tree.patches.subsets, tree.patches.draws = 16, {2: 1, 4: 2}, 2
     tree.patches.min_foreground = 0.01
     tree.model.levels = 2
@@ -62,6 +62,7 @@ def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0
         known = not subject.startswith("u")
         share = label.mean((1, 2, 3)) if known else np.nan
         table = pd.DataFrame({"z": 0, "y": 0, "x": np.arange(n), "foreground": share, "overlap": 0.0})
+        table = table.assign(deviation_mm=np.nan, group=np.nan)
         tables.append(table.assign(subject=subject, split=split, metal=0, tags="", held_out=held_out))
         distance = np.stack([metrics.signed_distance(mask, params.patches.spacing_mm) for mask in label])
         parts[split].append(partial(Cubes, hu, label if known else None, distance if known else None))

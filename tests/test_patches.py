@@ -61,11 +61,17 @@ def contents(cohort, name="patches") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (cohort.root / "data" / name).iterdir()}
 
 
+def grid_of(cohort, subject, spacing_mm, foreground) -> Scan:
+    return cutting.on_grid(*cutting.read(subject, cohort.root), spacing_mm, foreground)
+
+
 def cut(cohort, i=0, n=3, split="train"):
     subject = cohort.table.loc[i].to_dict()
-    job = cutting.Job(i, subject, {split: n}, cohort.params, cohort.root, Path(tempfile.mkdtemp(dir=cohort.root)))
+    job = cutting.Job(
+        i, subject, {split: n}, cohort.params, cohort.root, Path(tempfile.mkdtemp(dir=cohort.root)), cohort.root
+    )
     table = pd.DataFrame(cutting.cut(job))
-    return table, cutting.read_cubes(job, split)
+    return table, cutting.read_cubes(job, split, list(range(n)))
 
 
 def test_a_folder_of_patches_keeps_its_contract(cohort):
@@ -132,7 +138,7 @@ def spoil_image(cohort, i):
 def test_what_is_stored_is_what_stands_at_the_place(cohort):
     store = build(cohort)
     rows, subject = store.table("train"), cohort.table.loc[0].to_dict()
-    hu, label = cutting.read(subject, cohort.root, 2.0, [1, 3])
+    hu, label = grid_of(cohort, subject, 2.0, [1, 3])
     for row in rows[rows.subject == "s0"].itertuples():
         place = tuple(slice(c, c + 16) for c in (row.z, row.y, row.x))
         assert np.array_equal(store.label["train"][row.row], label[place])
@@ -158,7 +164,7 @@ def test_a_coarse_voxel_is_bone_where_half_of_it_is(cohort):
     label = np.zeros((24, 28, 32), np.uint8)
     label[:, :, :15] = 1  # 30 mm of bone: the coarse grid's voxels of 8 mm are whole but for the one it ends in
     write_scan(cohort.root / cohort.table.label[0], label)
-    coarse = cutting.read(cohort.table.loc[0].to_dict(), cohort.root, 8.0, [1]).label
+    coarse = grid_of(cohort, cohort.table.loc[0].to_dict(), 8.0, [1]).label
     assert coarse.shape == (6, 7, 8)
     assert coarse[:, :, :4].all() and not coarse[:, :, 4:].any()
 
@@ -211,7 +217,7 @@ def test_held_out_scans_give_training_and_validation_patches(cohort):
     assert train.groupby("subject").held_out.first().fillna(-1).tolist() == [-1, 0, 1, -1, -1, -1]
     assert train.subject.value_counts().eq(2).all()
     assert (validation.foreground >= cohort.params.patches.min_foreground).all()
-    label = cutting.read(cohort.table.loc[2].to_dict(), cohort.root, 2.0, [1, 3]).label
+    label = grid_of(cohort, cohort.table.loc[2].to_dict(), 2.0, [1, 3]).label
     place = tuple(slice(c, c + 16) for c in validation.loc[3, ["z", "y", "x"]])
     assert np.array_equal(store.label["validation"][3], label[place])
 
@@ -286,7 +292,9 @@ def test_small_scans_are_padded_with_air(cohort):
 
 
 def test_memory_asked_for_grows_with_the_scan(cohort):
-    job = cutting.Job(0, cohort.table.loc[0].to_dict(), {"train": 1}, cohort.params, cohort.root, cohort.root)
+    job = cutting.Job(
+        0, cohort.table.loc[0].to_dict(), {"train": 1}, cohort.params, cohort.root, cohort.root, cohort.root
+    )
     small = cutting.memory_mb(job)
     write_scan(cohort.root / cohort.table.image[0], np.zeros((240, 280, 32), np.int16))
     assert 50 < small < cutting.memory_mb(job) < 1000
@@ -359,3 +367,30 @@ def test_what_does_not_fit_is_told_and_nothing_is_written(cohort, spoil, said):
     with pytest.raises(UserError, match=said):
         build(cohort)
     assert not (cohort.root / "data" / "patches").exists()
+
+
+def candidates(groups: list) -> pd.DataFrame:
+    """A training patch and as many test candidates as groups, of two scans in turn."""
+    test = pd.DataFrame({"split": "test", "group": groups, "place": [i // 2 for i in range(len(groups))]})
+    return pd.concat([pd.DataFrame({"split": ["train"], "group": [np.nan], "place": [0]}), test], ignore_index=True)
+
+
+def test_of_the_candidates_each_group_gives_as_many_test_patches(params):
+    params.patches.count.test, table = 12, candidates([0] * 20 + [1] * 9 + [5] + [np.nan] * 4)
+    kept = patches.choose_test(table, params)
+    assert kept[kept.split == "test"].group.value_counts().to_dict() == {0: 2, 1: 2, 5: 1}
+    assert (kept.split == "train").sum() == 1
+
+
+def test_without_deviation_the_first_patches_of_each_scan_are_tested(params):
+    params.patches.count.test, table = 6, candidates([np.nan] * 20)
+    kept = patches.choose_test(table, params)
+    assert kept[kept.split == "test"].place.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_only_the_chosen_candidates_are_stored(cohort):
+    cohort.params.patches.count.test = 3
+    few = build(cohort, "few")
+    cohort.params.patches.test_candidates = 5
+    many = build(cohort, "many")
+    assert np.array_equal(few.label["test"], many.label["test"]) and len(many.table("test")) == 3

@@ -16,7 +16,11 @@ DELETED = object()
 
 BAD = [  # key, value, what the one line says after the key
     ("model.norms", "group", "unknown key; did you mean 'norm'?"),
-    ("colour", 1, "unknown key; may be cohort, patches, model, train, optimization, methods, tables, figures"),
+    (
+        "colour",
+        1,
+        "unknown key; may be cohort, shape_model, patches, model, train, optimization, methods, tables, figures",
+    ),
     ("model.width", "8", "is '8', must be a whole number"),
     ("model.width", 8.0, "is 8.0, must be a whole number"),
     ("model.width", True, "is True, must be a whole number"),

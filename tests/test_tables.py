@@ -74,7 +74,7 @@ def test_without_scores_every_row_stays_and_says_nothing(runs, tmp_path):
     empty = pd.DataFrame(columns=["patch", "subject", "iou", "hd95_mm", "threshold_hu"])
     compared = tables.wilcoxon(unscored), tables.against_threshold(unscored, empty)
     assert all(table.empty for table in compared)
-    tables.write(tmp_path / "results", bare, *compared, unscored)
+    tables.write(tmp_path / "results", {"table1": bare, "wilcoxon": compared[0], "threshold": compared[1]}, unscored)
     assert json.loads((tmp_path / "results" / "metrics.json").read_text()) == {}
     assert figures.label_efficiency(bare).data == ()
     drawn = figures.curves(unscored.validation, "hd95_mm", "HD95")
@@ -86,6 +86,17 @@ def test_without_test_patches_a_threshold_has_no_p(runs):
     empty = pd.DataFrame(columns=["patch", "subject", "iou", "hd95_mm", "threshold_hu"])
     table = tables.against_threshold(runs, empty)
     assert len(table) == 4 and table[["iou_difference", "iou_p"]].isna().all(axis=None)
+
+
+def test_scores_by_group_are_means_over_the_patches_of_a_group(runs):
+    patches = pd.DataFrame({"patch": range(12), "group": [0] * 5 + [4] * 4 + [np.nan] * 3})
+    table = tables.by_group(runs, patches).set_index(["method", "group"])
+    plain = runs.scores[(runs.scores.method == "embedding_matching") & (runs.scores.network == "student")]
+    draws = plain[plain.patch.between(5, 8)].groupby("draw").hd95_mm.mean()
+    row = table.loc[("embedding_matching", 4)]
+    assert row.patches == 4 and np.isclose(row.hd95_mean_mm, draws.mean()) and np.isclose(row.hd95_sd_mm, draws.std())
+    assert set(table.index.get_level_values("group")) == {0, 4}
+    assert tables.by_group(runs, patches.assign(group=np.nan)).empty
 
 
 def test_only_the_grid_is_read(runs):
@@ -123,7 +134,8 @@ def test_significance_counts_patches_and_scans(runs):
 
 
 def test_files_are_written(runs, tmp_path):
-    tables.write(tmp_path / "results", tables.table1(runs, SUBSETS), tables.wilcoxon(runs), above(runs), runs)
+    made = {"table1": tables.table1(runs, SUBSETS), "wilcoxon": tables.wilcoxon(runs), "threshold": above(runs)}
+    tables.write(tmp_path / "results", made, runs)
     numbers = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert numbers["ceiling"]["all"]["iou"] > 0
     assert len(pd.read_csv(tmp_path / "results" / "curves.csv")) == 10
