@@ -13,6 +13,7 @@ from ssl_hip import dicom, labels, metrics, resampling, volumes
 from ssl_hip.config import UserError
 from ssl_hip.deviation_score import Subject
 from ssl_hip.manifest import SPLITS
+from ssl_hip.shape_cohort import fit_file
 
 POOL = 4096  # places drawn for a scan's cubes
 BODY_MM = 3.0  # grid on which the body is found
@@ -28,7 +29,7 @@ class Job(NamedTuple):
     params: SimpleNamespace  # sections patches and cohort (foreground)
     root: Path  # of the paths in cohort.csv
     folder: Path  # for the cubes
-    fits: Path  # the shape model's best fits, SUBJECT.nii.gz
+    shapes: Path  # data/shape_model
 
 
 class Scan(NamedTuple):
@@ -64,12 +65,13 @@ def cut(job: Job) -> list[dict[str, Any]]:
 
 def scorer(label: sitk.Image | None, job: Job) -> Callable[[np.ndarray], float]:
     """Return the surface deviation in mm of a patch by its corner; always NaN for a scan without fit."""
-    fit = job.fits / f"{job.subject['subject']}.nii.gz"
+    fit = fit_file(job.shapes, job.subject["subject"])
     if label is None or not fit.is_file():
         return lambda corner: np.nan
     settings, foreground = job.params.patches, labels.foreground_values(job.params.cohort.foreground)
     subject, edge_mm = Subject(label, foreground, volumes.read_image(fit)), settings.size * settings.spacing_mm
-    return lambda corner: subject.score(subject.corner_mm(corner, settings.spacing_mm), edge_mm)
+    least = job.params.shape_model.min_surface_cm2
+    return lambda corner: subject.score(subject.corner_mm(corner, settings.spacing_mm), edge_mm, least)
 
 
 def memory_mb(job: Job) -> float:

@@ -26,9 +26,9 @@ COLUMNS += ["deviation_mm", "group", "metal", "tags", "held_out"]
 def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int | None = None) -> None:
     """Cut, normalise and write all patches (see `write`); raise UserError where the parameters do not fit the cohort.
 
-    params: sections patches, cohort (foreground) and shape_model (groups_mm) of params.yaml. An interrupted build goes
-    on where it stopped: what is cut waits in .unfinished beside `folder`, under a name that parameters, cohort and
-    scans decide.
+    params: sections patches, cohort (foreground) and shape_model (groups_mm, min_surface_cm2) of params.yaml. An
+    interrupted build goes on where it stopped: what is cut waits in .unfinished beside `folder`, under a name that
+    parameters, cohort and scans decide.
     """
     cohort, data = manifest.read(cohort_csv), cohort_csv.parent
     name = parallel.fingerprint([params, cohort_csv.read_text()], scan_files(cohort, data))
@@ -53,7 +53,7 @@ def scan_files(cohort: pd.DataFrame, data: Path) -> list[Path]:
 
 def plan_jobs(params: SimpleNamespace, cohort: pd.DataFrame, data: Path, folder: Path) -> list[cutting.Job]:
     """Return what to cut from which scan; raise UserError where the parameters do not fit the cohort."""
-    settings, fits = params.patches, data / "shape_model" / "fits"
+    settings, shapes = params.patches, data / "shape_model"
     candidates = SimpleNamespace(**vars(settings.count) | {"test": settings.count.test * settings.test_candidates})
     plan = patches_per_scan(cohort, candidates)
     check_labels(cohort, plan)
@@ -61,7 +61,7 @@ def plan_jobs(params: SimpleNamespace, cohort: pd.DataFrame, data: Path, folder:
     rows = zip(cohort.to_dict("records"), plan.to_dict("records"), strict=True)
     wanted = [(subject, {split: n for split, n in counts.items() if n}) for subject, counts in rows]
     jobs = [
-        cutting.Job(number, subject, counts, params, data.parent, folder, fits)
+        cutting.Job(number, subject, counts, params, data.parent, folder, shapes)
         for number, (subject, counts) in enumerate(wanted)
     ]
     return [job for job in jobs if job.counts]

@@ -21,14 +21,18 @@ LOW_MM = np.array([-182.0, -112.0, -86.0])  # corners of the scan in the body's 
 HIGH_MM = np.array([182.0, 126.0, 126.0])
 FAR = np.float32(60)  # signed distance where no bone has been evaluated
 MARGIN_MM = 14.0  # of a bone's box, for the random deformation
+CONTROLS = (9, 9, 13)  # of the random deformation, (z, y, x): about 28 mm apart, finer than 60 subjects' modes resolve
 
 
 @dataclass(frozen=True)
 class Hip:
-    """One side: femur and hip bone, in mm and degrees."""
+    """One side: femur and hip bone, in mm and degrees.
 
-    head_radius_mm: float = ranged(21.5, 26.5)
-    head_flattening: float = ranged(0.0, 0.03, diseased=(0.0, 0.12))
+    defect_mm, ossification_mm: radius of a lump that each of both lacks (resection, osteolysis) or has too much.
+    """
+
+    head_radius_mm: float = ranged(20.5, 26.0)
+    head_flattening: float = ranged(0.0, 0.03, diseased=(0.0, 0.4))
     neck_shaft_deg: float = ranged(120, 136, diseased=(113, 144))
     version_deg: float = ranged(2, 24, diseased=(-8, 38))
     neck_length_mm: float = ranged(44, 56)
@@ -38,15 +42,17 @@ class Hip:
     shaft_radius_mm: float = ranged(13, 16.5)
     adduction_deg: float = ranged(-4, 10)
     flexion_deg: float = ranged(-6, 10)
-    joint_space_mm: float = ranged(2.2, 4.0, diseased=(0.6, 2.0))
+    joint_space_mm: float = ranged(2.4, 4.0, diseased=(0.6, 2.0))
     subluxation_mm: float = ranged(0.0, 0.4, diseased=(0.0, 3.0))
     centre_edge_deg: float = ranged(27, 42, diseased=(6, 40))
     inclination_deg: float = ranged(38, 48, diseased=(38, 56))
     cup_version_deg: float = ranged(10, 26)
     cup_wall_mm: float = ranged(5.5, 9)
-    rim_osteophyte_mm: float = ranged(0.0, 1.0, diseased=(1.0, 6.0))
-    head_osteophyte_mm: float = ranged(0.0, 0.8, diseased=(1.0, 5.0))
-    wing_mm: float = ranged(4.5, 7.0)
+    rim_osteophyte_mm: float = ranged(0.0, 1.0, diseased=(1.0, 8.0))
+    head_osteophyte_mm: float = ranged(0.0, 0.8, diseased=(1.0, 7.0))
+    defect_mm: float = ranged(0.0, 0.0, diseased=(10.0, 28.0))
+    ossification_mm: float = ranged(0.0, 0.0, diseased=(8.0, 24.0))
+    wing_mm: float = ranged(9.0, 13.0)
     wing_flare: float = ranged(0.42, 0.62)
     wing_bend: float = ranged(0.42, 0.62)
     crest_mm: float = ranged(112, 130)
@@ -72,9 +78,9 @@ class Body:
     shift_x_mm: float = ranged(-6, 6)
     shift_y_mm: float = ranged(-5, 5)
     shift_z_mm: float = ranged(-8, 8)
-    deformation_mm: float = ranged(1.2, 2.8)
-    affected_right: int = chance(0.6)
-    affected_left: int = chance(0.6)
+    deformation_mm: float = ranged(0.9, 2.8)
+    affected_right: int = chance(0.9)
+    affected_left: int = chance(0.9)
     body_seed: int = integer(0, 2**31 - 1)
 
 
@@ -125,6 +131,17 @@ def _lumps(hip: Hip, which: int, size: float) -> np.ndarray:
     return rng.standard_normal((7, 2)) * size / np.sqrt(7)
 
 
+def _lesions(p: shapes.Point, bone: np.ndarray, hip: Hip, which: int, defects: list, ossifications: list) -> np.ndarray:
+    """Take a lump away at one of the places `defects` (resection, osteolysis) and add one at one of the others."""
+    rng = np.random.default_rng([hip.side_seed, which])
+    for radius, sign, places in ((hip.defect_mm, -1, defects), (hip.ossification_mm, 1, ossifications)):
+        centre = np.array(places[rng.integers(len(places))]) + rng.normal(0, 6, 3)
+        radii = radius * rng.uniform(0.7, 1.2, 3)
+        if radius > 0:
+            bone = sign * shapes.smooth_min(sign * bone, shapes.ellipsoid(p, centre, radii), 3)
+    return bone
+
+
 def femur(p: shapes.Point, hip: Hip) -> np.ndarray:
     """Signed distance to head, neck, trochanters and shaft. p: (u, v, w)."""
     head, neck, base, down = femur_frame(hip)
@@ -145,7 +162,9 @@ def femur(p: shapes.Point, hip: Hip) -> np.ndarray:
     little = hip.lesser_trochanter_mm
     bone = shapes.smooth_min(bone, shapes.ellipsoid(p, lesser, (little, little, 1.4 * little)), 7)
     shaft = shapes.capsule(p, base + 6 * down, base + 130 * down, hip.shaft_radius_mm + 1.5, hip.shaft_radius_mm - 1.5)
-    return shapes.smooth_min(bone, shaft, 8)
+    bone = shapes.smooth_min(bone, shaft, 8)
+    outside = [greater + [12, 0, 0], lesser]
+    return _lesions(p, bone, hip, 2, [head + [0, 0, r], head + [0, -r, 0], *outside], outside)
 
 
 def _cup_axis(hip: Hip) -> tuple[np.ndarray, float]:
@@ -179,9 +198,9 @@ def _wing(p: shapes.Point, hip: Hip) -> np.ndarray:
     front = 1 / (1 + np.exp((v - 28) / 12))
     bent = 8 * np.log1p(np.exp((v - 16) / 8))
     middle = -9 + hip.wing_flare * (w - 22) * (0.3 + 0.7 * front) - 0.12 * v - hip.wing_bend * bent
-    roof, sacral = 13 * np.exp(-np.square((w - 14) / 15)), 9 / (1 + np.exp((38 - v) / 5))
-    crest, hollow = 4.5 * np.exp(-np.square(outline / 7)), np.exp(-np.square((w - 70) / 24) - np.square((v + 2) / 22))
-    thickness = np.maximum(hip.wing_mm + roof + sacral + crest - 2.5 * hollow, 3.2)
+    roof, sacral = 9 * np.exp(-np.square((w - 14) / 15)), 8 / (1 + np.exp((38 - v) / 5))
+    crest, hollow = 2 * np.exp(-np.square(outline / 7)), np.exp(-np.square((w - 85) / 30) - np.square((v - 22) / 15))
+    thickness = np.maximum(hip.wing_mm + roof + sacral + crest - 5 * hollow, 3.2)
     slope = np.float32(1 / np.sqrt(1.1 + hip.wing_flare**2))
     return shapes.smooth_max(np.abs(u - middle) * slope - thickness / 2, outline, 4)
 
@@ -212,6 +231,8 @@ def hip_bone(p: shapes.Point, hip: Hip, half_distance: float, own_femur: np.ndar
     rim = np.sqrt(max((inner + hip.cup_wall_mm / 2) ** 2 - offset**2, 1.0))
     lip = shapes.lumpy_ring(p, offset * axis, axis, rim, _lumps(hip, 1, hip.rim_osteophyte_mm))
     bone = shapes.smooth_min(bone, lip, 2.5)
+    places = [(-8, 0, inner + 12), (-8, -30, 50), (0, 30, 60), tuber, body, spine]
+    bone = _lesions(p, bone, hip, 3, places, places)
     bone = np.maximum(bone, medial - p[0])
     bone = shapes.smooth_max(bone, np.float32(inner) - np.sqrt(sum(q * q for q in p)), 1)
     notch = shapes.capsule(p, -0.7 * inner * axis, (0.0, -4.0, -1.2 * inner), 9)
@@ -251,7 +272,7 @@ def _coordinates(body: Body, spacing: tuple[float, float, float]) -> shapes.Poin
     turn /= body.scale
     x, y, z = x - body.shift_x_mm, y - body.shift_y_mm, z - body.shift_z_mm
     rng = np.random.default_rng([body.body_seed, 0])
-    fields_mm = (smooth_field(shape, (6, 6, 8), rng) * np.float32(body.deformation_mm) for _ in range(3))
+    fields_mm = (smooth_field(shape, CONTROLS, rng) * np.float32(body.deformation_mm) for _ in range(3))
     affine = ((r[0] * x).astype(np.float32) + (r[1] * y + r[2] * z).astype(np.float32) for r in turn)
     return tuple(a + f for a, f in zip(affine, fields_mm, strict=True))
 

@@ -107,6 +107,7 @@ class ShapeModel(Section):
     modes: Literal["explained_variance", "leave_one_out"] | Count
     explained_variance: Annotated[float, Field(gt=0, le=1)]
     folds: Annotated[int, Field(ge=2)]
+    min_surface_cm2: Weight
     groups_mm: Annotated[list[Positive], Field(min_length=1), AfterValidator(rising)]
     seed: Whole
 

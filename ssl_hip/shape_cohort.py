@@ -45,7 +45,8 @@ def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int 
     """Write PART.npz, fits/SUBJECT.nii.gz and fits.json below `folder`; return fits.json as a table (see `table`).
 
     params: section shape_model of params.yaml. Subjects without label are left out. What an interrupted run finished
-    is taken up again. Raises UserError where no training label shows any of the bones.
+    is taken up again. Without training labels, or without parts, there are no models and no fits. Raises UserError
+    where the training labels show none of the bones.
     """
     settings, root = params.shape_model, cohort_csv.parent.parent
     cohort = manifest.read(cohort_csv).query("label != ''")
@@ -58,9 +59,7 @@ def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int 
     }
     training = [tasks[subject] for subject in cohort.subject[cohort.split == "train"]]
     (work / "fits").mkdir(parents=True, exist_ok=True)
-    if len(training) < 2 or not parts_of(settings):
-        return _finish(work, folder, [])
-    fold_of = folds([task.subject for task in training], min(settings.folds, len(training)), settings.seed)
+    fold_of = folds([task.subject for task in training], settings.folds, settings.seed)
     _train(training, fold_of, settings, work, workers)
     jobs = [task._replace(use=fold_of.get(task.subject, ALL)) for task in tasks.values()]
     fits = parallel.run(fit_subject, jobs, "fitting shapes", workers, MEMORY_MB, work / "fitted")
@@ -91,7 +90,7 @@ def _train(training: list[Task], fold_of: dict[str, int], settings, work: Path, 
     chosen = {
         part: templates([s for s in sum(surveys, []) if s["part"] == part], fold_of) for part in parts_of(settings)
     }
-    if not any(chosen.values()):
+    if training and chosen and not any(chosen.values()):
         raise UserError("params.yaml: shape_model.parts: no training label shows any of these values; correct them")
     (work / "templates").mkdir(exist_ok=True)
     (work / "displacements").mkdir(exist_ok=True)

@@ -122,8 +122,9 @@ def write_cohort(root, splits: list[str]) -> None:
         image = sitk.GetImageFromArray(phantom.label_map(anatomy, (4.0, 4.0, 4.0)))
         image.SetSpacing((4.0, 4.0, 4.0))
         volumes.write(image, root / "data" / "labels" / f"s{i}.nii.gz")
-        rows.append(dict(subject=f"s{i}", split=split, label=f"data/labels/s{i}.nii.gz"))
-    rows.append(dict(subject="unlabelled", split="train", label=""))
+        name = f"data/labels/s{i}.nii.gz"  # no image is needed but its grid
+        rows.append(dict(subject=f"s{i}", split=split, image=name, label=name, held_out=""))
+    rows.append(dict(subject="unlabelled", split="train", image="", label="", held_out=""))
     pd.DataFrame(rows).to_csv(root / "data" / "cohort.csv", index=False)
 
 
@@ -138,7 +139,7 @@ def test_training_subjects_are_fitted_by_models_that_have_not_seen_them(tmp_path
     for row in table.itertuples():
         assert row.fold == str(fold_of.get(row.subject, "all"))
     assert sorted(p.name for p in folder.iterdir()) == ["femur.npz", "fits", "fits.json"]
-    assert [p for p in (tmp_path / "data").iterdir() if p.name.startswith(".")] == []
+    assert not list((tmp_path / "data" / ".unfinished").iterdir())
 
     images = {s: (folder / "fits" / f"{s}.nii.gz").read_bytes() for s in ("s0", "s4")}
     again = shape_cohort.build(settings(), tmp_path / "data" / "cohort.csv", folder, workers=1)
@@ -159,3 +160,44 @@ def test_wrong_values_of_the_parts_are_named(tmp_path) -> None:
     wrong = settings(parts=SimpleNamespace(femur=SimpleNamespace(right=77, left=78)))
     with pytest.raises(UserError, match="shape_model.parts"):
         shape_cohort.build(wrong, tmp_path / "data" / "cohort.csv", tmp_path / "data" / "shape_model", workers=1)
+
+
+def test_an_interrupted_build_goes_on_and_gives_the_same(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(shape_cohort, "DISTANCE_MM", 4.0)
+    write_cohort(tmp_path, ["train", "train", "test"])
+    csv, folder = tmp_path / "data" / "cohort.csv", tmp_path / "data" / "shape_model"
+    whole = shape_cohort.build(settings(), csv, folder, workers=1)
+    fit_subject, asked = shape_cohort.fit_subject, []
+
+    def interrupted(task):
+        asked.append(task.subject)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return fit_subject(task)
+
+    monkeypatch.setattr(shape_cohort, "fit_subject", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shape_cohort.build(settings(), csv, folder, workers=1)
+    again = shape_cohort.build(settings(), csv, folder, workers=1)
+    assert asked == ["s0", "s1", "s1", "s2"]  # s0 was not fitted again
+    assert json.dumps(again.to_dict("list")) == json.dumps(whole.to_dict("list"))
+
+
+def test_a_single_training_subject_fits_the_others_but_has_no_score(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(shape_cohort, "DISTANCE_MM", 4.0)
+    write_cohort(tmp_path, ["train", "test"])
+    folder = tmp_path / "data" / "shape_model"
+    table = shape_cohort.build(settings(), tmp_path / "data" / "cohort.csv", folder, workers=1)
+    assert set(table.subject) == {"s1"}
+    labels = tmp_path / "data" / "labels"
+    assert Subject.read(labels / "s0.nii.gz", [1, 2], shape_cohort.fit_file(folder, "s0")) is None
+    subject = Subject.read(labels / "s1.nii.gz", [1, 2], shape_cohort.fit_file(folder, "s1"))
+    assert isinstance(subject, Subject)
+
+
+@pytest.mark.parametrize("changes", [dict(splits=["test"]), dict(splits=["train", "test"], parts=SimpleNamespace())])
+def test_without_training_labels_or_parts_there_is_nothing(tmp_path, changes) -> None:
+    write_cohort(tmp_path, changes.pop("splits"))
+    folder = tmp_path / "data" / "shape_model"
+    assert shape_cohort.build(settings(**changes), tmp_path / "data" / "cohort.csv", folder, workers=1).empty
+    assert (folder / "fits.json").is_file() and list((folder / "fits").iterdir()) == []

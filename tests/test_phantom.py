@@ -103,6 +103,15 @@ def test_osteophytes_add_bone() -> None:
     assert volumes[1].sum() > volumes[0].sum()
 
 
+@pytest.mark.parametrize("value", [phantom.FEMUR_RIGHT, phantom.HIP_RIGHT])
+def test_a_defect_takes_bone_away_and_an_ossification_adds_some(value: int) -> None:
+    sound = phantom.label_map(still(), SPACING) == value
+    defect = phantom.label_map(still(defect_mm=20.0), SPACING) == value
+    lump = phantom.label_map(still(ossification_mm=20.0), SPACING) == value
+    assert (sound & ~defect).sum() > 50 and (lump & ~sound).sum() > 50
+    assert (defect & ~sound).sum() < 5 and (sound & ~lump).mean() < 1e-3
+
+
 def test_bones_never_overlap_and_the_joint_stays_open() -> None:
     anatomy = still(joint_space_mm=3.0)
     axis = np.arange(-60, 60, 1.5, dtype=np.float32)

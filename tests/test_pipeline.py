@@ -12,7 +12,7 @@ from ssl_hip import config
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROFILES = sorted((ROOT / "params").glob("*.yaml"))
 STAGES = closure.stages(ROOT)
-FREE = ("patches.subsets",)  # its keys are numbers that the user chooses
+FREE = ("patches.subsets", "shape_model.parts")  # whose keys the user chooses
 
 
 def keys(tree: dict, prefix: str = "") -> set[str]:

@@ -1,0 +1,212 @@
+"""Hold the phantom against real anatomies: python -m benchmarks.anatomy_comparison --labelmaps FOLDER [--out FOLDER].
+
+For as many phantoms as there are label maps, at 1 mm: morphometry, leave-one-out error of the shape model against its
+number of modes, and Table 4 of random patches of 48 and 96 mm, cross-fitted; then Table 4 of the default profile's
+training phantoms. Prints tables and writes them as CSV. About 25 minutes on 2 cores.
+"""
+
+import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from ssl_hip import (
+    config,
+    deviation_score,
+    manifest,
+    metrics,
+    morphometry,
+    parallel,
+    patches,
+    phantom,
+    shape_cohort,
+    shape_model,
+    shape_parts,
+    volumes,
+)
+from ssl_hip.distance_field import Field
+
+FOREGROUND = [1, 2, 3, 4]
+MODES = (1, 2, 5, 10, 15, 20, 30)
+SKIN_MM = (13.0, 22.0)  # skin lies this far from the bones' box at its side and in front
+GRID_MM = 3.0  # of the patches' places, as in the default profile
+DISEASED = 0.4
+SHAFT_MM = 40.0  # more of the femur than the phantom's scan shows, for the neck-shaft angle
+Row = dict[str, float | str | int]
+
+
+def write_real(job: tuple[Path, Path]) -> None:
+    """Store a label map with 20 mm of surroundings."""
+    source, target = job
+    labels = volumes.canonical(volumes.read_image(source))
+    margin = [int(round(20 / s)) for s in labels.GetSpacing()[:2]] + [0]
+    volumes.write(sitk.ConstantPad(sitk.Cast(labels, sitk.sitkUInt8), margin, margin, 0), target)
+
+
+def write_phantom(job: tuple[int, bool, bool, Path]) -> None:
+    """Store the label map of a phantom: as the default profile draws its spacing, or fine, at 1 mm with more shaft."""
+    index, diseased, fine, target = job
+    anatomy = phantom.draw_anatomy(np.random.default_rng([0, 1, index]), diseased)
+    rng = np.random.default_rng([0, 7, index])
+    in_plane, slices = (1.0, 1.0) if fine else (round(float(rng.uniform(*r)), 2) for r in ((1.6, 2.2), (2.0, 3.0)))
+    spacing = (in_plane, in_plane, slices)
+    with mock.patch.object(phantom, "LOW_MM", phantom.LOW_MM - [0, 0, SHAFT_MM if fine else 0]):
+        image = sitk.GetImageFromArray(phantom.label_map(anatomy, spacing))
+    image.SetSpacing(spacing)
+    volumes.write(image, target)
+
+
+def write_cohort(root: Path, sources: list[Path], phantoms: int, fine: bool, workers: int) -> pd.DataFrame:
+    """Write label maps and a manifest of training subjects: real ones where sources are given, else phantoms."""
+    names = [path.name.split(".")[0] for path in sources] or [f"p{i:03d}" for i in range(phantoms)]
+    files = [root / "data" / "labels" / f"{name}.nii.gz" for name in names]
+    if sources:
+        parallel.run(write_real, list(zip(sources, files, strict=True)), "label maps", workers)
+    else:
+        ill = np.random.default_rng([0, 0]).permutation(phantoms) < round(DISEASED * phantoms)
+        parallel.run(write_phantom, [(i, bool(ill[i]), fine, f) for i, f in enumerate(files)], "phantoms", workers)
+    table = pd.DataFrame(dict(subject=names, split="train", label=[f"data/labels/{file.name}" for file in files]))
+    table.to_csv(root / "data" / "cohort.csv", index=False)
+    return table
+
+
+def body(labels: sitk.Image) -> np.ndarray:
+    """Return HU of a body around the bones (0 inside, air outside) on the patches' grid: as ct_simulation shapes it."""
+    bone, spacing = np.argwhere(volumes.to_array(labels) > 0)[:, ::-1], np.array(labels.GetSpacing())
+    low, high = bone.min(0) * spacing, (bone.max(0) + 1) * spacing
+    centre, half = (low + high) / 2, (high - low) / 2
+    width = half[0] + SKIN_MM[0]
+    depth = max(0.58 * width, half[1] + SKIN_MM[1])
+    nx, ny, nz = np.ceil(np.array(labels.GetSize()) * spacing / GRID_MM).astype(int)
+    x, y = (np.abs((np.arange(n) + 0.5) * GRID_MM - c) for n, c in ((nx, centre[0]), (ny, centre[1])))
+    inside = (x[None] / width) ** 2.6 + (y[:, None] / depth) ** 2.6 < 1
+    return np.repeat(np.where(inside, 0, volumes.AIR_HU)[None].astype(np.float32), nz, 0)
+
+
+def score_subject(job) -> list[Row]:
+    """Score a subject's random patches centred on the body."""
+    root, subject, label, index, edge_mm, count, least_cm2 = job
+    labels = shape_parts.own_frame(volumes.read_image(root / label))
+    scored = deviation_score.Subject.read(root / label, FOREGROUND, shape_cohort.fit_file(root / "model", subject))
+    size = int(edge_mm / GRID_MM)
+    settings, rng = SimpleNamespace(size=size, body_hu=-300), np.random.default_rng([0, index])
+    corners = patches.positions(patches.Scan(body(labels), None), count, settings, 0.0, rng, subject)
+    places = [scored.corner_mm(corner, GRID_MM) for corner in corners]
+    return [dict(subject=subject, split="train", deviation_mm=scored.score(p, edge_mm, least_cm2)) for p in places]
+
+
+def scores(root: Path, table: pd.DataFrame, edge_mm: float, settings, workers: int) -> pd.DataFrame:
+    """Score 30 patches of every subject of a cohort whose shape model is built."""
+    least = settings.min_surface_cm2
+    jobs = [(root, row.subject, row.label, row.Index, edge_mm, 30, least) for row in table.itertuples()]
+    found = parallel.run(score_subject, jobs, "scoring", workers)
+    return pd.DataFrame(sum(found, []))
+
+
+def measure(job: tuple[Path, dict[str, dict[str, int]]]) -> list[Row]:
+    """Return a subject's measures, a row a side."""
+    file, parts = job
+    return [dict(subject=file.name[:4]) | row for row in morphometry.measure(volumes.read_image(file), parts)]
+
+
+def leave_one_out(job) -> list[Row]:
+    """Return the error of a part's model for every bone and number of modes, both hips of the subject left out."""
+    files, part, settings = job
+    parts = {part: shape_cohort.parts_of(settings)[part]}
+    read = (shape_parts.bones(volumes.read_image(file), parts, shape_cohort.DISTANCE_MM) for file in files)
+    subjects = [{bone.side: bone.distance for bone in found} for found in read]
+    heights = [np.ptp(np.flatnonzero((bones["right"].values < 0).any((1, 2)))) for bones in subjects]
+    cuts = [(bones["right"].values[[0, -1]] < 0).any() for bones in subjects]
+    whole = [i for i, cut in enumerate(cuts) if not cut]
+    first = whole[int(np.argsort([heights[i] for i in whole])[len(whole) // 2])] if whole else int(np.argmax(heights))
+    template = shape_model.template_of(subjects[first]["right"])
+    groups = np.array([i for i, bones in enumerate(subjects) for _ in bones])
+    moved = (shape_model.correspond(template, d, settings.grid_mm) for bones in subjects for d in bones.values())
+    stack = np.stack([m.astype(np.float16) for m in moved])
+    rows = []
+    for left in (i for i in range(len(subjects)) if i != first):
+        chosen = SimpleNamespace(grid_mm=settings.grid_mm, modes=max(MODES))
+        model = shape_model.train(template, stack[groups != left], groups[groups != left], chosen)
+        for side, distance in subjects[left].items():
+            errors = ((n, *surface_error(model.first(n), distance)) for n in MODES if n <= model.modes)
+            rows += [dict(part=part, left=left, side=side, modes=n, mean_mm=m, hd95_mm=h) for n, m, h in errors]
+    return rows
+
+
+def surface_error(model: shape_model.ShapeModel, distance: Field) -> tuple[float, float]:
+    """Return mean surface distance and HD95 in mm between a bone and its fit."""
+    image = sitk.GetImageFromArray(distance.values)
+    image.SetOrigin(distance.origin.tolist())
+    image.SetSpacing([distance.spacing_mm] * 3)
+    fitted = volumes.to_array(model.render(model.fit(distance), image)) < 0
+    surfaces = metrics.surface(fitted), metrics.surface(distance.values < 0)
+    ways = [np.abs(metrics.signed_distance(b, distance.spacing_mm))[a] for a, b in (surfaces, surfaces[::-1])]
+    return float(np.mean([way.mean() for way in ways])), metrics.hd95(fitted, distance.values < 0, distance.spacing_mm)
+
+
+def first_mode(folder: Path) -> pd.Series:
+    """Return the share of the variance that each part's first mode holds."""
+    shares = {}
+    for file in sorted(folder.glob("*.npz")):
+        moves = shape_model.ShapeModel.load(file).displacement.values[..., 1:]
+        variances = np.square(moves).sum((0, 1, 2, 3))
+        shares[file.stem] = variances[0] / variances.sum()
+    return pd.Series(shares, name="first mode's share")
+
+
+def report(name: str, root: Path, sources: list[Path], count: int, settings, workers: int, fine: bool = True) -> dict:
+    """Build one cohort and return its tables by name."""
+    table = write_cohort(root, sources, count, fine, workers)
+    section = SimpleNamespace(shape_model=settings)
+    shape_cohort.build(section, root / "data" / "cohort.csv", root / "model", workers)
+    edges = (48.0, 96.0) if fine else (48.0,)
+    scored = {edge: scores(root, table, edge, settings, workers) for edge in edges}
+    result = {}
+    for edge, rows in scored.items():
+        table4 = deviation_score.table4(rows, settings.groups_mm)
+        result[f"table4 {name} {edge:.0f} mm, {int(rows.deviation_mm.isna().sum())} of {len(rows)} unscored"] = table4
+    if fine:
+        files = [root / label for label in table.label]
+        measures = pd.DataFrame(
+            sum(
+                parallel.run(
+                    measure, [(file, shape_cohort.parts_of(settings)) for file in files], "measuring", workers
+                ),
+                [],
+            )
+        )
+        result[f"morphometry {name}"] = measures.drop(columns=["subject", "side"]).describe().T
+        errors = parallel.run(leave_one_out, [(files, part, settings) for part in vars(settings.parts)], "LOO", workers)
+        rows = pd.DataFrame(sum(errors, []))
+        result[f"generalisation {name}"] = rows.groupby(["part", "modes"])[["mean_mm", "hd95_mm"]].agg(["mean", "std"])
+        result[f"first mode {name}"] = first_mode(root / "model").to_frame()
+    return result
+
+
+def main() -> None:
+    """Print and write the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--labelmaps", type=Path, required=True, help="folder of real label maps")
+    parser.add_argument("--out", type=Path, help="folder for CSV tables")
+    parser.add_argument("--params", type=Path, default=config.ROOT, help="folder of params.yaml")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    settings = config.load("shape_model", root=arguments.params).shape_model
+    files = manifest.volume_files(arguments.labelmaps)
+    kinds = {"real": (files, len(files), True), "phantom": ([], len(files), True), "default profile": ([], 60, False)}
+    for name, (sources, count, fine) in kinds.items():
+        with TemporaryDirectory() as folder:
+            for title, table in report(name, Path(folder), sources, count, settings, arguments.workers, fine).items():
+                print(f"\n{title}\n{table.round(3).to_string()}", flush=True)
+                if arguments.out:
+                    arguments.out.mkdir(parents=True, exist_ok=True)
+                    table.to_csv(arguments.out / f"{title.split(',')[0].replace(' ', '_')}.csv")
+
+
+if __name__ == "__main__":
+    main()

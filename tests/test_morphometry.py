@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from ssl_hip import morphometry, phantom
+
+PARTS = {"femur": {"right": 1, "left": 2}, "hip_bone": {"right": 3, "left": 4}}
+SPACING = (2.0, 2.0, 2.0)
+
+
+def still(seed: int = 0, **hip: float) -> phantom.Anatomy:
+    """A subject without deformation, pose or disease, both sides with these parameters."""
+    anatomy = phantom.draw_anatomy(np.random.default_rng(seed))
+    body = replace(anatomy.body, deformation_mm=0.0, tilt_deg=0.0, yaw_deg=0.0, roll_deg=0.0, scale=1.0)
+    side = replace(
+        anatomy.right, adduction_deg=0.0, flexion_deg=0.0, head_flattening=0.0, head_osteophyte_mm=0.0, **hip
+    )
+    return phantom.Anatomy(body, side, side)
+
+
+def image_of(anatomy: phantom.Anatomy) -> sitk.Image:
+    image = sitk.GetImageFromArray(phantom.label_map(anatomy, SPACING))
+    image.SetSpacing(SPACING)
+    return image
+
+
+@pytest.mark.parametrize(("seed", "angle"), [(0, 118), (1, 127), (2, 132)])
+def test_neck_shaft_angle_and_radius_are_those_drawn(seed, angle, monkeypatch) -> None:
+    monkeypatch.setattr(phantom, "LOW_MM", phantom.LOW_MM - [0, 0, 50])  # the phantom's scan shows hardly any shaft
+    anatomy = still(seed, neck_shaft_deg=angle)
+    right, left = morphometry.measure(image_of(anatomy), PARTS)
+    for side in (right, left):
+        assert side["neck_shaft_deg"] == pytest.approx(angle, abs=3)
+        assert side["head_radius_mm"] == pytest.approx(anatomy.right.head_radius_mm, abs=0.5)
+        assert side["shaft_radius_mm"] == pytest.approx(anatomy.right.shaft_radius_mm, abs=2)
+    assert right["neck_shaft_deg"] == pytest.approx(left["neck_shaft_deg"], abs=1.5)
+
+
+def test_joint_space_is_the_one_drawn() -> None:
+    gaps = [
+        morphometry.measure(image_of(still(joint_space_mm=s)), PARTS)[0]["joint_space_median_mm"] for s in (1.5, 3.5)
+    ]
+    assert gaps == pytest.approx([1.5, 3.5], abs=1.0) and gaps[1] - gaps[0] == pytest.approx(2, abs=0.8)
+
+
+def test_a_thicker_wing_is_measured_thicker() -> None:
+    wings = [morphometry.measure(image_of(still(wing_mm=w)), PARTS)[0]["wing_mm"] for w in (6.0, 12.0)]
+    assert wings[1] - wings[0] == pytest.approx(6, abs=1.5) and wings[0] == pytest.approx(6, abs=2)
+
+
+def test_a_flattened_head_deviates_from_its_sphere() -> None:
+    round_head, flat = (still(), still())
+    flat = replace(flat, right=replace(flat.right, head_flattening=0.3))
+    deviations = [morphometry.measure(image_of(a), PARTS)[0]["head_deviation_mm"] for a in (round_head, flat)]
+    assert deviations[0] < 0.5 < deviations[1]
+
+
+def test_without_a_shaft_there_is_no_angle() -> None:
+    image = image_of(still())
+    top = image[:, :, 30:]
+    measured = morphometry.measure(top, PARTS)[0]
+    assert np.isnan(measured["neck_shaft_deg"]) and np.isfinite(measured["head_radius_mm"])
+
+
+def test_a_side_that_lacks_a_bone_is_left_out() -> None:
+    image = image_of(still())
+    image = sitk.ChangeLabel(image, {phantom.FEMUR_LEFT: 0})
+    assert [row["side"] for row in morphometry.measure(image, PARTS)] == ["right"]
