@@ -4,13 +4,16 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 from tqdm import tqdm
+
+THREADS = ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def run(
@@ -24,8 +27,9 @@ def run(
 ) -> list[Any]:
     """Return work(job) for every job, in the jobs' order; the result does not depend on the number of workers.
 
-    workers: processes at most, default one a core; fewer where free memory does not hold memory_mb for each.
-    Processes begin afresh (no locks of ITK or OpenBLAS are inherited), so work and jobs must be importable by name.
+    workers: processes at most, default one a core; fewer where free memory does not hold memory_mb for each. Each begins
+    afresh (no locks of ITK or OpenBLAS are inherited) and has one thread: more would get into each other's way and
+    change the order of sums. So work and jobs must be importable by name. 1: no process but this one.
     finished: a folder that keeps each result as JSON; jobs whose result is there already are not run again.
     """
     files = [finished / f"{number:05d}.json" if finished else None for number in range(len(jobs))]
@@ -33,9 +37,8 @@ def run(
         finished.mkdir(parents=True, exist_ok=True)
     waiting = [place for place, file in enumerate(files) if file is None or not file.is_file()]
     results = {place: json.loads(file.read_text()) for place, file in enumerate(files) if place not in set(waiting)}
-    workers = min(affordable(workers or cores(), memory_mb), len(waiting))
     with tqdm(total=len(jobs), initial=len(results), desc=name, unit=unit, mininterval=0.5) as bar:
-        for place, result in zip(waiting, _results(work, [jobs[i] for i in waiting], workers), strict=True):
+        for place, result in zip(waiting, _results(work, [jobs[i] for i in waiting], workers, memory_mb), strict=True):
             results[place] = result
             if finished:
                 write_json(files[place], result)
@@ -43,16 +46,30 @@ def run(
     return [results[place] for place in range(len(jobs))]
 
 
-def _results(work: Callable[[Any], Any], jobs: list[Any], workers: int):
-    if workers <= 1:
+def _results(work: Callable[[Any], Any], jobs: list[Any], workers: int | None, memory_mb: float) -> Iterator[Any]:
+    if workers == 1 or not jobs:
         yield from map(work, jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    number = min(affordable(workers or cores(), memory_mb), len(jobs))
+    context = multiprocessing.get_context("spawn")
+    with one_thread(), ProcessPoolExecutor(number, mp_context=context) as pool:
         try:
             yield from pool.map(work, jobs)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let processes that begin within have one thread for ITK, OpenBLAS and OpenMP."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def cores() -> int:
