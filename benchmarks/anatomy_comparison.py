@@ -17,12 +17,12 @@ import SimpleITK as sitk
 
 from ssl_hip import (
     config,
+    cutting,
     deviation_score,
     manifest,
     metrics,
     morphometry,
     parallel,
-    patches,
     phantom,
     shape_cohort,
     shape_model,
@@ -30,6 +30,7 @@ from ssl_hip import (
     volumes,
 )
 from ssl_hip.distance_field import Field
+from ssl_hip.isotropic import Scan
 
 FOREGROUND = [1, 2, 3, 4]
 MODES = (1, 2, 5, 10, 15, 20, 30)
@@ -95,7 +96,7 @@ def score_subject(job) -> list[Row]:
     scored = deviation_score.Subject.read(root / label, FOREGROUND, shape_cohort.fit_file(root / "model", subject))
     size = int(edge_mm / GRID_MM)
     settings, rng = SimpleNamespace(size=size, body_hu=-300), np.random.default_rng([0, index])
-    corners = patches.positions(patches.Scan(body(labels), None), count, settings, 0.0, rng, subject)
+    corners = cutting.positions(Scan(body(labels), None), count, settings, 0.0, rng, subject)
     places = [scored.corner_mm(corner, GRID_MM) for corner in corners]
     return [dict(subject=subject, split="train", deviation_mm=scored.score(p, edge_mm, least_cm2)) for p in places]
 

@@ -19,8 +19,8 @@ LOCAL_CONFIG = "[cache]\n    dir = {cache}\n[core]\n    no_scm = true\n"
 def prepare(profile: Path) -> Path:
     """Copy the repository's files, new ones included, to the profile's folder; its own results there stay."""
     folder = ROOT / "build/profiles" / profile.stem
-    listed = ["git", "ls-files", "-co", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    listed = ["git", "ls-files", "-coz", "--exclude-standard"]  # z: names as they are, ended by a zero
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     for name in names:
         if name != "dvc.lock" and not name.startswith("results/") and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def collect(folder: Path, name: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted((folder / "results").glob("*.*")):
         shutil.copy(path, target)
-    print(f"Results: results/{name}/; notebooks: build/profiles/{name}/reports/nb/")
+    print(f"Results: results/{name}/; in build/profiles/{name}/: notebooks in reports/nb/, networks in runs/")
 
 
 def main() -> None:
@@ -63,6 +63,7 @@ def main() -> None:
     environment = os.environ | {"PYTHONPATH": str(folder)}
     done = subprocess.run([sys.executable, "-m", "pipeline.jobs", *sys.argv[2:]], cwd=folder, env=environment)
     if done.returncode:
+        print(f"Files named above lie in {folder.relative_to(ROOT)}/.", file=sys.stderr)
         sys.exit(done.returncode)
     collect(folder, profile.stem)
 

@@ -25,6 +25,7 @@ class Checked(NamedTuple):
     faults: list[Fault]
     spacing: tuple[float, ...] | None = None  # (x, y, z) of the file's axes, mm
     digest: str = ""  # of the voxels in canonical orientation
+    content: str = ""  # hash of the voxels and grids of image and label
 
 
 class Values(NamedTuple):
@@ -83,7 +84,10 @@ def check_scan(image_path: Path | str, label: str, values: Values, root: Path = 
         faults += _place_faults(path, part, image)
     if files and all(part for part, _ in parts):
         faults += _label_faults(files, [part for part, _ in parts], values)
-    return Checked(faults, image.GetSpacing(), _digest(image)) if image else Checked(faults)
+    if image is None:
+        return Checked(faults)
+    digest = _digest(image)
+    return Checked(faults, image.GetSpacing(), digest, _content(digest, image, [part for part, _ in parts if part]))
 
 
 def check_image(path: Path | str) -> list[Fault]:
@@ -147,6 +151,12 @@ def _digest(image: sitk.Image) -> str:
     for plane in voxels:
         digest.update(np.ascontiguousarray(plane, np.float32))
     return digest.hexdigest()
+
+
+def _content(digest: str, image: sitk.Image, parts: list[sitk.Image]) -> str:
+    voxels = [digest, *map(_digest, parts)]
+    grids = [(each.GetOrigin(), each.GetSpacing(), each.GetDirection()) for each in (image, *parts)]
+    return hashlib.blake2b(repr((voxels, grids)).encode(), digest_size=8).hexdigest()
 
 
 def _note_twins(found: list[Checked], scans: pd.DataFrame, keys: list[str], what: str) -> None:

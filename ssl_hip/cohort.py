@@ -26,9 +26,10 @@ def build(params: SimpleNamespace, root: Path = ROOT, workers: int | None = None
 
     params.cohort as in params.yaml. Columns: subject, split, image, label (paths from `root`; label empty when there is
     none), spacing_x_mm, spacing_y_mm, spacing_z_mm (of the file's axes), metal, tags, held_out (with split: auto the
-    draw that leaves the scan out, else empty), and every draw of a simulated subject. Images are int16 HU, labels
-    uint8. The result does not depend on `workers`. An interrupted call continues where it stopped; an older cohort
-    stays until the new one is complete. Raises UserError.
+    draw that leaves the scan out, else empty); of the user's own scans content (hash of voxels and grids, so that what
+    depends on cohort.csv runs again after a scan has changed), of simulated ones every draw. Simulated images are int16
+    HU, labels uint8. The result does not depend on `workers`. An interrupted call continues where it stopped; an older
+    cohort stays until the new one is complete. Raises UserError.
     """
     cohort, root = params.cohort, Path(root).resolve()  # or "../" in the paths would not lead out of a linked folder
     sources = {"phantom": _phantom, "labelmaps": _labelmaps, "scans": _scans}
@@ -56,7 +57,8 @@ def _inputs(cohort: SimpleNamespace, root: Path) -> list[Path]:
 
 def _replace(target: Path, folder: Path) -> None:
     """Put folder/new in the target's place; from here on an interrupted call begins anew."""
-    shutil.rmtree(folder / "rows", ignore_errors=True)
+    for left in ("rows", "old"):
+        shutil.rmtree(folder / left, ignore_errors=True)
     if target.exists():
         target.rename(folder / "old")
     (folder / "new").rename(target)

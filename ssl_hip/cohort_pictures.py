@@ -7,16 +7,16 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ssl_hip import display, labels, volumes
+from ssl_hip import display, isotropic
 
+PICTURE_MM = 2.0
 Scan = tuple[np.ndarray, np.ndarray, tuple[float, float, float]]
 
 
 def load(row: Any, root: Path, foreground: list[int] | list[str]) -> Scan:
-    """Read a subject of the manifest in LPS: HU (z, y, x), foreground (bool), spacing (x, y, z) in mm."""
-    image = volumes.canonical(volumes.read_image(Path(root) / row.image))
-    mask = np.isin(volumes.to_array(labels.read(row.label, root, image)), labels.foreground_values(foreground))
-    return volumes.to_array(image), mask, image.GetSpacing()
+    """Read a subject of the manifest in LPS at PICTURE_MM: HU (z, y, x), foreground (bool), spacing (x, y, z) in mm."""
+    scan = isotropic.on_grid(*isotropic.read(row._asdict(), Path(root)), PICTURE_MM, foreground)
+    return scan.hu, scan.label == 1, (PICTURE_MM,) * 3
 
 
 def three_planes(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float], title: str) -> go.Figure:

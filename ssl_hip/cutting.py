@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ssl_hip import dicom, labels, metrics, resampling, volumes
+from ssl_hip import dicom, isotropic, labels, metrics, volumes
 from ssl_hip.config import UserError
 from ssl_hip.deviation_score import Subject
 from ssl_hip.manifest import SPLITS
@@ -32,13 +32,6 @@ class Job(NamedTuple):
     shapes: Path  # data/shape_model
 
 
-class Scan(NamedTuple):
-    """A scan on the patches' grid."""
-
-    hu: np.ndarray  # (z, y, x) float32
-    label: np.ndarray | None  # (z, y, x) uint8, 1 = foreground; None when the scan is unlabelled
-
-
 class Cubes(NamedTuple):
     """A scan's patches of one split."""
 
@@ -50,8 +43,10 @@ class Cubes(NamedTuple):
 def cut(job: Job) -> list[dict[str, Any]]:
     """Cut a scan's patches, write their cubes and return a row each (see `describe`)."""
     settings = job.params.patches
-    image, label = read(job.subject, job.root)
-    scan = pad(on_grid(image, label, settings.spacing_mm, job.params.cohort.foreground), settings.size)
+    image, label = isotropic.read(job.subject, job.root)
+    scan = isotropic.pad(
+        isotropic.on_grid(image, label, settings.spacing_mm, job.params.cohort.foreground), settings.size
+    )
     deviation = scorer(label, job)
     rows = []
     for split, n in job.counts.items():
@@ -76,8 +71,9 @@ def scorer(label: sitk.Image | None, job: Job) -> Callable[[np.ndarray], float]:
 
 def memory_mb(job: Job) -> float:
     """Return about how much memory `cut` takes, from the size of the image's files and its voxels' size."""
-    path = dicom.split_path(job.root / job.subject["image"])[0]
-    voxels = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) / 2 if path.is_dir() else _voxels(path)
+    path = job.root / job.subject["image"]
+    series = dicom.is_series(path)
+    voxels = sum(file.stat().st_size for file in volumes.files(path)) / 2 if series else _voxels(path)
     each = np.prod([job.subject[f"spacing_{axis}_mm"] for axis in "xyz"])
     kept = voxels * each / job.params.patches.spacing_mm**3
     return PROGRAM_MB + (BYTES_READ * voxels + BYTES_KEPT * kept) / 2**20
@@ -93,33 +89,8 @@ def _voxels(path: Path) -> int:
     return int(np.prod(header.GetSize()))
 
 
-def read(subject: dict[str, Any], root: Path) -> tuple[sitk.Image, sitk.Image | None]:
-    """Read a scan and its label, on one grid; None where it has none."""
-    image = volumes.read_image(root / subject["image"])
-    return image, labels.read(subject["label"], root, image) if subject["label"] else None
-
-
-def on_grid(image: sitk.Image, label: sitk.Image | None, spacing_mm: float, foreground: list[int] | list[str]) -> Scan:
-    """Return a scan in canonical orientation at an isotropic spacing."""
-    hu = resampling.isotropic(*volumes.canonical_view(image), spacing_mm)
-    if label is None:
-        return Scan(hu, None)
-    voxels, spacing = volumes.canonical_view(label)
-    mask = np.isin(voxels, labels.foreground_values(foreground)).view(np.uint8)
-    return Scan(hu, resampling.isotropic_label(mask, spacing, spacing_mm))
-
-
-def pad(scan: Scan, size: int) -> Scan:
-    """Pad a scan with air and background at its far faces to at least size voxels an axis."""
-    missing = [(0, max(0, size - n)) for n in scan.hu.shape]
-    if not np.any(missing):
-        return scan
-    label = None if scan.label is None else np.pad(scan.label, missing)
-    return Scan(np.pad(scan.hu, missing, constant_values=volumes.AIR_HU), label)
-
-
 def positions(
-    scan: Scan, n: int, settings: SimpleNamespace, minimum: float, rng: np.random.Generator, subject: str
+    scan: isotropic.Scan, n: int, settings: SimpleNamespace, minimum: float, rng: np.random.Generator, subject: str
 ) -> np.ndarray:
     """Return n first voxels (n, 3) of cubes centred on the body that overlap as little as possible.
 
@@ -180,7 +151,7 @@ def overlaps(corners: np.ndarray, size: int) -> np.ndarray:
 
 
 def describe(
-    scan: Scan, corners: np.ndarray, size: int, split: str, deviation: Callable[[np.ndarray], float]
+    scan: isotropic.Scan, corners: np.ndarray, size: int, split: str, deviation: Callable[[np.ndarray], float]
 ) -> list[dict[str, Any]]:
     """Return a row a patch: split, z, y, x, foreground (None when unlabelled), overlap, deviation_mm (or NaN)."""
     rows = []
@@ -191,7 +162,7 @@ def describe(
     return rows
 
 
-def write(scan: Scan, corners: np.ndarray, job: Job, split: str) -> None:
+def write(scan: isotropic.Scan, corners: np.ndarray, job: Job, split: str) -> None:
     """Write a scan's Cubes of a split; those that are None have no file."""
     settings, files = job.params.patches, cube_files(job, split)
     shape, places = (len(corners), *[settings.size] * 3), [cube(corner, settings.size) for corner in corners]

@@ -17,8 +17,9 @@ from ssl_hip.dicom_geometry import Slice
 from ssl_hip.faults import Fault, FaultError
 
 FEWEST_SLICES = 5  # of a volume; a localizer has fewer
-TO_NIFTI = {"481": "RT structure set", "66": "segmentation object"}  # storage classes 1.2.840.10008.5.1.4.1.1.*
-STORAGE = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(\d+)")
+CT_IMAGE = "2"  # storage classes 1.2.840.10008.5.1.4.1.1.*; 2.1 and 2.2 are CTs of several frames
+TO_NIFTI = {"481": "RT structure set", "66": "segmentation object"}
+STORAGE = re.compile(rb"\x02\x00\x02\x00UI..1\.2\.840\.10008\.5\.1\.4\.1\.1\.(\d+)", re.DOTALL)  # tag (0002,0002)
 EXPORT = "export the series again, complete"
 
 
@@ -27,7 +28,7 @@ class Folder(NamedTuple):
 
     series: dict[str, list[Slice]]  # by series instance UID
     objects: list[str]  # what is no image: RT structure set, segmentation object
-    damaged: list[str]  # names of images that cannot be read
+    damaged: list[str]  # names of CT images that cannot be read
 
 
 def split_path(path: Path | str) -> tuple[Path, str]:
@@ -61,15 +62,16 @@ def read(path: Path | str) -> sitk.Image:
 
 
 def contents(folder: Path) -> Folder:
-    """Read the header of every file; files that are not DICOM are passed over."""
+    """Read the header of every file; what is no image (dose report, DICOMDIR, PDF) or not DICOM is passed over."""
     series: dict[str, list[Slice]] = {}
     objects, damaged = [], []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         if header := _header(file):
             series.setdefault(header.series, []).append(header)
-        elif kind := _storage_class(file):
+        else:
+            kind = _storage_class(file)
             objects += [TO_NIFTI[kind]] if kind in TO_NIFTI else []
-            damaged += [] if kind in TO_NIFTI else [file.name]
+            damaged += [file.name] if kind == CT_IMAGE else []
     return Folder(series, objects, damaged)
 
 

@@ -1,6 +1,7 @@
 """How scans lie on the disk, by name: each layout lists subject, image, label, split, metal and tags."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +28,7 @@ def table(layout: str, source: Path, foreground: list[int] | list[str]) -> pd.Da
 
 
 def manifest(source: Path, foreground: list) -> pd.DataFrame:
-    """A CSV: subject, image, label and, if wanted, split, metal, tags; paths from the CSV's own folder.
+    """A CSV: subject, image, label and, if wanted, split, metal, tags; paths from the CSV's own folder, links followed.
 
     An image may be a DICOM folder or folder#SERIES_INSTANCE_UID; a label may be several files joined by ";".
     """
@@ -39,10 +40,10 @@ def manifest(source: Path, foreground: list) -> pd.DataFrame:
         raise UserError(f"{source}: not a CSV file in UTF-8; its header is subject,image,label[,split]") from error
     if missing := [name for name in COLUMNS[:3] if name not in read.columns]:
         raise UserError(f"{source}: column(s) {', '.join(missing)} missing; the header is subject,image,label[,split]")
+    place = source.resolve().parent  # a profile's data folder holds a link to the CSV only
     for column in ("image", "label"):
         read[column] = [
-            ";".join(str(source.parent / part.strip()) for part in text.split(";") if part.strip())
-            for text in read[column]
+            ";".join(str(place / part.strip()) for part in text.split(";") if part.strip()) for text in read[column]
         ]
     return read
 
@@ -51,7 +52,7 @@ def folder(source: Path, foreground: list) -> list[tuple[str, str, str]]:
     """images/ and labels/ with equal names; an image may be a sub-folder, a DICOM series."""
     images = _expect_folder(source / "images", "folder", "images/ with scans and labels/ with labels of equal names")
     scans = volume_files(images) + sorted(p for p in images.iterdir() if p.is_dir() and not p.name.startswith("."))
-    labels = {stem(p): str(p) for p in volume_files(source / "labels")} if (source / "labels").is_dir() else {}
+    labels = _by_name(volume_files(source / "labels") if (source / "labels").is_dir() else [], stem)
     rows = [(name := p.name if p.is_dir() else stem(p), str(p), labels.get(name, "")) for p in scans]
     lonely = sorted(set(labels) - {name for name, _, _ in rows})
     return _some(rows, images, "folder", f"scans ({', '.join(SUFFIXES)}) or DICOM folders") + [
@@ -84,25 +85,33 @@ def ctpelvic1k(source: Path, foreground: list[int]) -> list[tuple[str, str, str]
     """NAME_data.nii.gz with NAME_mask_4label.nii.gz, in any sub-folders; the subject is NAME.
 
     Label values: 1 sacrum, 2 and 3 hip bones, 4 lumbar spine. The data set has its masks in other folders than its
-    images, some without the leading "datasetN_", which is left out of the comparison (Liu et al. 2021).
+    images, some without the leading "datasetN_" of their image (Liu et al. 2021).
     """
     what = f"NAME{CTPELVIC1K_IMAGE} with NAME{CTPELVIC1K_LABEL} in any sub-folders"
     source = _expect_folder(source, "ctpelvic1k", what)
-    labels = {_key(p.name, CTPELVIC1K_LABEL): str(p) for p in sorted(source.rglob(f"*{CTPELVIC1K_LABEL}"))}
-    images = sorted(source.rglob(f"*{CTPELVIC1K_IMAGE}"))
-    keys = [_key(p.name, CTPELVIC1K_IMAGE) for p in images]
-    rows = [
-        (p.name.removesuffix(CTPELVIC1K_IMAGE), str(p), labels.get(key, ""))
-        for p, key in zip(images, keys, strict=True)
+    labels = _by_name(sorted(source.rglob(f"*{CTPELVIC1K_LABEL}")), lambda p: p.name.removesuffix(CTPELVIC1K_LABEL))
+    rows = []
+    for image in sorted(source.rglob(f"*{CTPELVIC1K_IMAGE}")):
+        name = image.name.removesuffix(CTPELVIC1K_IMAGE)
+        label = labels.get(name) or labels.get(re.sub(r"^dataset\d+_", "", name), "")
+        rows.append((name, str(image), label))
+    lonely = sorted(set(labels.values()) - {label for _, _, label in rows})
+    return _some(rows, source, "ctpelvic1k", what) + [
+        (Path(label).name.removesuffix(CTPELVIC1K_LABEL), "", label) for label in lonely
     ]
-    return _some(rows, source, "ctpelvic1k", what) + [(k, "", labels[k]) for k in sorted(set(labels) - set(keys))]
 
 
 LAYOUTS = {each.__name__: each for each in (folder, manifest, totalsegmentator, ctpelvic1k)}
 
 
-def _key(name: str, ending: str) -> str:
-    return re.sub(r"^dataset\d+_", "", name.removesuffix(ending))
+def _by_name(files: list[Path], name_of: Callable[[Path], str]) -> dict[str, str]:
+    """Return name -> file; raise UserError that tells all files of equal names: which one is meant is not clear."""
+    named: dict[str, list[str]] = {}
+    for path in files:
+        named.setdefault(name_of(path), []).append(str(path))
+    if doubled := [f"{name}: {', '.join(paths)}" for name, paths in named.items() if len(paths) > 1]:
+        raise UserError("several labels for one scan; keep one\n" + "\n".join(doubled))
+    return {name: paths[0] for name, paths in named.items()}
 
 
 def _expect_folder(path: Path, layout: str, what: str) -> Path:

@@ -5,13 +5,16 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 from tqdm import tqdm
+
+from ssl_hip.config import UserError
 
 THREADS = ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -27,18 +30,19 @@ def run(
 ) -> list[Any]:
     """Return work(job) for every job, in the jobs' order; the result does not depend on the number of workers.
 
-    workers: processes at most, default one a core; fewer where free memory does not hold memory_mb for each. Each begins
-    afresh (no locks of ITK or OpenBLAS are inherited) and has one thread: more would get into each other's way and
-    change the order of sums. So work and jobs must be importable by name. 1: no process but this one.
+    workers: processes at most, default one a core; fewer where free memory does not hold memory_mb for each. A process
+    begins afresh (no locks of ITK or OpenBLAS are inherited) and has one thread: more would get into each other's way
+    and change the order of sums. So work and jobs must be importable by name. 1: no process but this one.
     finished: a folder that keeps each result as JSON; jobs whose result is there already are not run again.
+    Raises UserError where a process is killed, as it is when memory runs out.
     """
     files = [finished / f"{number:05d}.json" if finished else None for number in range(len(jobs))]
     if finished:
         finished.mkdir(parents=True, exist_ok=True)
-    waiting = [place for place, file in enumerate(files) if file is None or not file.is_file()]
-    results = {place: json.loads(file.read_text()) for place, file in enumerate(files) if place not in set(waiting)}
+    results = {place: json.loads(file.read_text()) for place, file in enumerate(files) if file and file.is_file()}
+    waiting = {place: job for place, job in enumerate(jobs) if place not in results}
     with tqdm(total=len(jobs), initial=len(results), desc=name, unit=unit, mininterval=0.5) as bar:
-        for place, result in zip(waiting, _results(work, [jobs[i] for i in waiting], workers, memory_mb), strict=True):
+        for place, result in _results(work, waiting, workers, memory_mb):
             results[place] = result
             if finished:
                 write_json(files[place], result)
@@ -46,15 +50,24 @@ def run(
     return [results[place] for place in range(len(jobs))]
 
 
-def _results(work: Callable[[Any], Any], jobs: list[Any], workers: int | None, memory_mb: float) -> Iterator[Any]:
+def _results(
+    work: Callable[[Any], Any], jobs: dict[int, Any], workers: int | None, memory_mb: float
+) -> Iterator[tuple[int, Any]]:
+    """Yield place and result of each job as it is done."""
     if workers == 1 or not jobs:
-        yield from map(work, jobs)
+        yield from ((place, work(job)) for place, job in jobs.items())
         return
     number = min(affordable(workers or cores(), memory_mb), len(jobs))
     context = multiprocessing.get_context("spawn")
     with one_thread(), ProcessPoolExecutor(number, mp_context=context) as pool:
+        places = {pool.submit(work, job): place for place, job in jobs.items()}
         try:
-            yield from pool.map(work, jobs)
+            yield from ((places[future], future.result()) for future in as_completed(places))
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"a process of {number} was ended from outside, most often because memory ran out; "
+                "close other programs and start again"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -16,7 +16,7 @@ class PatchStore:
     """The folder data/patches, whose contents `patches.write` describes."""
 
     def __init__(self, folder: Path):
-        numbers = {"foreground": "", "held_out": ""}  # empty: unlabelled, never held out
+        numbers = dict.fromkeys(("foreground", "deviation_mm", "group", "held_out"), "")  # empty: not available
         self.patches = pd.read_csv(
             folder / "patches.csv", keep_default_na=False, na_values=numbers, dtype={"subject": str}
         )

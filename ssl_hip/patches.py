@@ -1,6 +1,7 @@
 """Patches: isotropic cubes of the cohort's scans, normalised and stored once, and the labelled subsets."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ssl_hip import cutting, deviation_score, dicom, labels, manifest, parallel, subsets
+from ssl_hip import cutting, deviation_score, labels, manifest, parallel, subsets, volumes
 from ssl_hip.config import UserError
 from ssl_hip.cutting import Cubes, write_cubes
 from ssl_hip.manifest import SPLITS
@@ -44,11 +45,13 @@ def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int 
 
 
 def scan_files(cohort: pd.DataFrame, data: Path) -> list[Path]:
-    """Return the files of all images, labels and shape model's fits; of a DICOM image its folder."""
+    """Return the files of all images, labels and shape model's fits."""
     root, files = data.parent, sorted((data / "shape_model" / "fits").glob("*"))
-    files += [dicom.split_path(root / name)[0] for name in cohort.image]
-    files += [path for name in cohort.label if name for path in labels.paths(name, root)]
-    return [path for path in files if path.exists()]
+    files += [file for name in cohort.image for file in volumes.files(root / name)]
+    files += [
+        file for name in cohort.label if name for path in labels.paths(name, root) for file in volumes.files(path)
+    ]
+    return files
 
 
 def plan_jobs(params: SimpleNamespace, cohort: pd.DataFrame, data: Path, folder: Path) -> list[cutting.Job]:
@@ -118,13 +121,13 @@ def table_of(jobs: list[cutting.Job], rows: list[list[dict]], groups_mm: list[fl
 
 
 def choose_test(table: pd.DataFrame, params: SimpleNamespace) -> pd.DataFrame:
-    """Keep, of the test candidates, as many patches a group of deviation as a group's share of patches.count.test.
+    """Keep of the test candidates equally many a group of deviation, together patches.count.test or a few more.
 
-    Fewer where the cohort has fewer; without any deviation the first ones of each scan.
+    Fewer where a group has fewer; without any deviation the first ones of each scan.
     """
     count, test = params.patches.count.test, table[table.split == "test"]
     if test.group.notna().any():
-        each = count // (len(params.shape_model.groups_mm) + 1)
+        each = math.ceil(count / (len(params.shape_model.groups_mm) + 1))
         kept = test.index[deviation_score.stratified(test.group, each, params.patches.seed)]
     else:
         kept = test.sort_values("place", kind="stable").index[:count]

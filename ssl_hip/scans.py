@@ -26,7 +26,8 @@ def rows(cohort: SimpleNamespace, root: Path, workers: int | None = None) -> lis
     ]
     unlabelled = [(row.subject, _lacks_label(row)) for row in table.itertuples() if splits.lacks_label(row)]
     left_out = problems.settle(in_table + in_scans + unlabelled, len(table), cohort.on_error, root, bool(in_table))
-    table = table.assign(spacing=[each.spacing for each in found])[~table["subject"].isin(left_out)]
+    learned = dict(spacing=[each.spacing for each in found], content=[each.content for each in found])
+    table = table.assign(**learned)[~table["subject"].isin(left_out)]
     if table.empty:
         raise UserError(f"{cohort.path}: every scan has a problem; all of them: {problems.NAME}")
     return [_row(row) for row in splits.assign(table, cohort).itertuples()]
@@ -64,4 +65,5 @@ def _lacks_label(row) -> Fault:
 
 def _row(row) -> manifest.Row:
     metal = int(row.metal.strip().lower() in ("1", "true", "yes"))
-    return manifest.row(row.subject, row.split, row.image, row.label, row.spacing, metal, row.tags, row.held_out)
+    first = manifest.row(row.subject, row.split, row.image, row.label, row.spacing, metal, row.tags, row.held_out)
+    return first | {"content": row.content}

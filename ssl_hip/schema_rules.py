@@ -101,12 +101,23 @@ def scans_suffice(source: str, subjects: dict, count: dict, subsets: dict[int, i
             yield key, f"asks for {size} patches, but {scans} scans give {surely}; name more scans"
 
 
-def splits_are_drawn(source: str, split: str, select: str, subjects: dict, root: Path) -> Problems:
-    """Only the user's own scans may all train; without a validation split there is nothing to choose by."""
+def splits_are_drawn(
+    source: str, layout: str, split: str, select: str, subjects: dict, count: dict, root: Path
+) -> Problems:
+    """Only the user's own scans may all train; without validation patches there is nothing to choose by.
+
+    A manifest may have a column split, which wins over cohort.split.
+    """
     if source != "scans" and split != "counts":
         yield "cohort.split", f"is '{split}', must be counts with source {source}"
-    if select == "best" and (split == "all" or split == "counts" and subjects["validation"] == 0):
-        reason = "cohort.split: all" if split == "all" else "cohort.subjects.validation = 0"
+    drawn = source != "scans" or layout != "manifest"
+    reasons = {
+        "cohort.split: all": drawn and split == "all",
+        "cohort.subjects.validation = 0": drawn and split == "counts" and subjects["validation"] == 0,
+        "patches.count.validation = 0": count["validation"] == 0,
+    }
+    if select == "best" and any(reasons.values()):
+        reason = next(reason for reason, holds in reasons.items() if holds)
         yield "optimization.select", f"is 'best', must be last with {reason}: nothing to choose by"
 
 
@@ -118,6 +129,16 @@ def foreground_is_named(source: str, layout: str, foreground: list, background: 
         yield "cohort.foreground", f"is {foreground}, must list {what}, with source {source} and layout {layout}"
     if both := sorted(set(foreground) & set(background)):
         yield "cohort.background", f"names {both} like cohort.foreground; a value is one or the other"
+
+
+def bones_are_foreground(parts: dict, foreground: list, root: Path) -> Problems:
+    """A shape model is made of foreground; several bones in one label value would be taken for one."""
+    values = [i if isinstance(name, str) else name for i, name in enumerate(foreground, start=1)]
+    for bone, sides in parts.items():
+        for side, value in sides.items():
+            if value not in values:
+                remedy = "name each bone's own value, or no bones: {}"
+                yield f"shape_model.parts.{bone}.{side}", f"is {value}, not among cohort.foreground {values}; {remedy}"
 
 
 INPUTS = {
@@ -161,7 +182,11 @@ RULES = (  # keys whose values a rule takes; it is asked only where nothing else
     (("methods.embedding_matching.band_mm", "patches.spacing_mm"), band_holds_background),
     (("train.methods", "train.labelled_patches", "patches.count.train"), something_is_unlabelled),
     (("cohort.source", "cohort.subjects", "patches.count", "patches.subsets"), scans_suffice),
-    (("cohort.source", "cohort.split", "optimization.select", "cohort.subjects"), splits_are_drawn),
+    (
+        ("cohort.source", "cohort.layout", "cohort.split", "optimization.select", "cohort.subjects", "patches.count"),
+        splits_are_drawn,
+    ),
     (("cohort.source", "cohort.layout", "cohort.foreground", "cohort.background"), foreground_is_named),
+    (("shape_model.parts", "cohort.foreground"), bones_are_foreground),
     (("cohort.source", "cohort.layout", "cohort.path", "cohort.subjects"), input_exists),
 )

@@ -9,12 +9,13 @@ from ssl_hip.config import UserError
 def check(patches, cohort: pd.DataFrame, plan: list[int]) -> None:
     """Raise UserError, naming every problem, where a labelled subset cannot be drawn from the cohort."""
     labelled = np.array(plan)[(cohort.split == "train") & (cohort.label != "")]
-    labelled = labelled[: len(labelled) - int(cohort.held_out.notna().any())]  # one is held out in each draw
-    problems = []
+    in_turn = bool(cohort.held_out.notna().any())
+    there, problems = len(labelled) - in_turn, []
     for size, scans in patches.subsets.items():
-        if scans > len(labelled):
+        if scans > there:
+            reason = " (one of them is held out in each draw)" if in_turn else ""
             problems.append(
-                f"patches.subsets: {size} patches of {scans} scans, only {len(labelled)} training scans have a label"
+                f"patches.subsets: {size} patches of {scans} scans, only {there} training scans have a label{reason}"
             )
         elif size > sum(sorted(labelled)[:scans]):
             problems.append(

@@ -51,7 +51,7 @@ def read_runs(folder: Path, runs: list[tuple[str, str, int]]) -> Runs:
     def stack(file: str) -> pd.DataFrame:
         parts = []
         for run, path in folders.items():
-            part = pd.read_csv(path / file).assign(**dict(zip(RUN, run, strict=True)))
+            part = pd.read_csv(path / file, dtype={"subject": str}).assign(**dict(zip(RUN, run, strict=True)))
             parts.append(part[RUN + [name for name in part.columns if name not in RUN]])
         return pd.concat(parts, ignore_index=True)
 

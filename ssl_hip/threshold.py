@@ -1,5 +1,8 @@
 """Segmentation by a global threshold: the least that a network must beat."""
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from scipy import ndimage
@@ -7,6 +10,7 @@ from scipy import ndimage
 from ssl_hip import metrics
 
 LEVELS_HU = range(25, 401, 25)
+Patches = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 def threshold_iou(image: np.ndarray, truth: np.ndarray, hu: float, radius: int = 2) -> float:
@@ -18,17 +22,17 @@ def threshold_iou(image: np.ndarray, truth: np.ndarray, hu: float, radius: int =
     return float((filled & truth).sum() / max((filled | truth).sum(), 1))
 
 
-def score_best(held: list, test: list, patches: pd.DataFrame, spacing_mm: float) -> pd.DataFrame:
+def score_best(held: Patches, test: Patches, patches: pd.DataFrame, spacing_mm: float) -> pd.DataFrame:
     """Score, on every test patch, the threshold with the best mean IoU on the held-out validation patches.
 
-    held, test: (HU, truth as bool), arrays (z, y, x). patches: a row a test patch, patch and subject. Returns those
-    columns with iou, hd95_mm, missed, false_alarm, threshold_hu; no rows where either list is empty.
+    held, test: (HU, truth as bool), arrays (z, y, x), each read once. patches: a row a test patch, patch and subject.
+    Returns those columns with iou, hd95_mm, missed, false_alarm, threshold_hu; no rows where either is empty.
     """
-    if not (held and test):
-        return pd.DataFrame(columns=[*patches.columns, *metrics.SCORES, "threshold_hu"])
-    best = max(LEVELS_HU, key=lambda level: np.mean([metrics.iou(hu > level, truth) for hu, truth in held]))
-    scores = pd.DataFrame([metrics.score(hu > best, truth, spacing_mm) for hu, truth in test])
-    return patches.join(scores).assign(threshold_hu=best)
+    iou = [[metrics.iou(hu > level, truth) for level in LEVELS_HU] for hu, truth in held]
+    best = LEVELS_HU[int(np.mean(iou, axis=0).argmax())] if iou else math.inf
+    scores = [metrics.score(hu > best, truth, spacing_mm) for hu, truth in test] if iou else []
+    table = patches[: len(scores)].join(pd.DataFrame(scores, columns=metrics.SCORES))
+    return table.assign(threshold_hu=best)
 
 
 def describe(scores: pd.DataFrame) -> str:

@@ -33,7 +33,8 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     run: folder of the run (weights, history.csv, validation.csv, scores.csv, run.json; see `write`).
     labelled_patches: a key of patches.subsets, or "all" for every training patch.
     params: sections model, optimization, train, methods of params.yaml.
-    Raises FloatingPointError where a loss is not finite, UserError without validation patches that select: best needs.
+    Raises FloatingPointError where a loss is not finite, UserError without validation patches that select: best needs
+    or without unlabelled patches that the method needs.
     """
     torch.set_num_threads(params.train.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -67,8 +68,13 @@ class Trainer:
                 "params.yaml, or cohort.split to auto with two labelled scans or more"
             )
         unlabelled = np.setdiff1d(training, labelled)
+        if self.method.uses_unlabelled and not len(unlabelled):
+            raise UserError(
+                f"params.yaml: train.labelled_patches: {labelled_patches} are all training patches of draw {draw}, but "
+                f"'{method}' needs unlabelled ones; lower it in patches.subsets or raise patches.count.train"
+            )
         self.labelled = cycle(labelled, settings.batch_size, seed["labelled"])
-        self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"]) if len(unlabelled) else None
+        self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"])
         self.iterations = settings.epochs * math.ceil(len(training) / settings.batch_size)  # T_N
         self.optimizer = torch.optim.Adam(
             student.parameters(), settings.learning_rate, tuple(settings.betas), fused=True
@@ -112,7 +118,7 @@ class Trainer:
         """Return the next patches; unlabelled ones only where the method uses them."""
         rows = next(self.labelled)
         image, label, distance = self.store.training(rows, self.device)
-        if not self.method.uses_unlabelled or self.unlabelled is None:
+        if not self.method.uses_unlabelled:
             return Batch(image, label, distance)
         unlabelled, truth, _ = self.store.training(next(self.unlabelled), self.device)
         return Batch(image, label, distance, unlabelled, truth)
@@ -219,11 +225,11 @@ def cycle(rows: np.ndarray, size: int, seed: int):
 def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dict:
     """Write a run's folder.
 
-    student.safetensors, teacher.safetensors (weights of the best validation HD95), history.csv (iteration and means
-    since the last row), validation.csv (iteration, iou, hd95_mm, shares of foreground), scores.csv (a row a test patch
-    and network: method, labelled_patches, draw, network, split, patch, subject, iou, hd95_mm, missed, false_alarm),
-    run.json. Without validation patches validation.csv has empty scores; without test patches scores.csv has those of
-    the validation patches; without either it has no rows.
+    student.safetensors, teacher.safetensors (weights of the iteration that optimization.select chose), history.csv
+    (iteration and means since the last row), validation.csv (iteration, iou, hd95_mm, shares of foreground), scores.csv
+    (a row a test patch and network: method, labelled_patches, draw, split, network, patch, subject, iou, hd95_mm,
+    missed, false_alarm), run.json. Without validation patches validation.csv has empty scores; without test patches
+    scores.csv has those of the validation patches; without either it has no rows.
     """
     run.mkdir(parents=True, exist_ok=True)
     for name, weights in trainer.kept["weights"].items():

@@ -39,6 +39,15 @@ def read_image(path: Path | str) -> sitk.Image:
     return _without_texts(image)
 
 
+def files(path: Path | str) -> list[Path]:
+    """Return the files that hold a volume: a DICOM folder's, of MHD the voxels beside the header; none if absent."""
+    place = dicom.split_path(path)[0]
+    if place.is_dir():
+        return sorted(file for file in place.rglob("*") if file.is_file())
+    beside = [place.with_suffix(suffix) for suffix in (".raw", ".zraw")] if place.suffix == ".mhd" else []
+    return [file for file in (place, *beside) if file.is_file()]
+
+
 def _without_texts(image: sitk.Image) -> sitk.Image:
     try:
         for key in image.GetMetaDataKeys():

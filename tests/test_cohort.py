@@ -371,3 +371,14 @@ def test_real_label_maps(tmp_path: Path, real_data: Path) -> None:
     table = cohort.build(settings("labelmaps", "maps"), tmp_path)
     for row in table.itertuples():
         assert checks.check_scan(tmp_path / row.image, str(tmp_path / row.label), VALUES).faults == []
+
+
+def test_a_changed_scan_or_label_changes_the_manifest(scans: Path) -> None:
+    before = cohort.build(own(split="all"), scans.parent, workers=1)
+    for name in ("images/s0.nii.gz", "labels/s1.nii.gz"):
+        volume = volumes.read_image(scans / name)
+        voxels = volumes.to_array(volume)
+        voxels[0, 0, 0] = voxels.max()
+        volumes.write(volumes.like(voxels, volume), scans / name)
+    after = cohort.build(own(split="all"), scans.parent, workers=1)
+    assert (before != after).stack().loc[lambda differs: differs].index.tolist() == [(0, "content"), (1, "content")]

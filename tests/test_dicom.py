@@ -154,3 +154,10 @@ def test_a_slice_that_is_cut_off_is_not_simply_left_out(tmp_path, cut):
 def test_rounded_positions_are_regular(tmp_path):
     places = heights(np.round(np.arange(12) * 1.2504, 2))
     assert volumes.read_image(write_dicom(tmp_path / "scan", positions=places, spacing=(3, 3, 1.25))).GetDepth() == 12
+
+
+@pytest.mark.parametrize("storage", ["88.67", "11.1", "104.1"], ids=["dose report", "presentation state", "PDF"])
+def test_objects_beside_the_slices_are_passed_over(tmp_path, storage):
+    write_dicom(tmp_path / "scan")
+    write_objects(tmp_path / "scan", f"1.2.840.10008.5.1.4.1.1.{storage}")
+    assert (volumes.to_array(volumes.read_image(tmp_path / "scan")) == ct()).all()

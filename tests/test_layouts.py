@@ -73,7 +73,7 @@ def test_ctpelvic1k(tmp_path):
             f"{tmp_path}/data/dataset7_CLINIC_metal_0001_data.nii.gz",
             f"{tmp_path}/m/CLINIC_metal_0001_mask_4label.nii.gz",
         ),
-        ("CLINIC_0009", "", f"{tmp_path}/ipcai2021/dataset6_CLINIC_0009_mask_4label.nii.gz"),
+        ("dataset6_CLINIC_0009", "", f"{tmp_path}/ipcai2021/dataset6_CLINIC_0009_mask_4label.nii.gz"),
     ]
 
 
@@ -123,3 +123,26 @@ def test_dicom_folders_with_labels_beside(tmp_path):
 def test_names_without_suffix_and_series():
     names = {"a/scan.nii.gz": "scan", "b.c/d.1": "d.1", "a/scan.x#1.2.840.1": "scan.x", "x.dcm": "x", "a/f/": "f"}
     assert {name: manifest.stem(name) for name in names} == names
+
+
+def test_two_labels_of_one_name_are_refused(tmp_path):
+    touch(tmp_path, "images/a.nii.gz", "labels/a.nii.gz", "labels/a.nrrd", "labels/b.nrrd")
+    with pytest.raises(
+        UserError, match=r"several labels for one scan; keep one\na: .*labels/a.nii.gz, .*labels/a.nrrd$"
+    ):
+        layouts.table("folder", tmp_path, [1])
+
+
+def test_ctpelvic1k_prefers_the_label_of_the_same_data_set(tmp_path):
+    touch(tmp_path, *(f"{kind}/dataset{n}_A_{kind}.nii.gz" for n in (2, 3) for kind in ("data", "mask_4label")))
+    table = layouts.table("ctpelvic1k", tmp_path, [2, 3])
+    assert [label.split("/")[-1] for label in table["label"]] == [f"dataset{n}_A_mask_4label.nii.gz" for n in (2, 3)]
+
+
+def test_a_linked_manifest_means_the_folder_of_its_file(tmp_path):
+    touch(tmp_path, "real/a.nii.gz", "elsewhere/x")
+    (tmp_path / "real/scans.csv").write_text("subject,image,label\na,a.nii.gz,\n")
+    (tmp_path / "elsewhere/scans.csv").symlink_to(tmp_path / "real/scans.csv")
+    assert layouts.table("manifest", tmp_path / "elsewhere/scans.csv", [1])["image"].tolist() == [
+        str(tmp_path / "real/a.nii.gz")
+    ]

@@ -1,8 +1,11 @@
 import json
+import os
+import signal
 
 import pytest
 
 from ssl_hip import parallel
+from ssl_hip.config import UserError
 
 
 def square(number):
@@ -11,6 +14,15 @@ def square(number):
 
 class Stop(Exception):
     pass
+
+
+def killed(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_explained():
+    with pytest.raises(UserError, match="a process of 2 was ended from outside, most often because memory ran out"):
+        parallel.run(killed, range(2), "test", 2)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -10,10 +10,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 from conftest import write_balls
+from samples import write_dicom
 
-from ssl_hip import cutting, manifest, metrics, patches, volumes
+from ssl_hip import cutting, isotropic, manifest, metrics, parallel, patches, volumes
 from ssl_hip.config import UserError
-from ssl_hip.cutting import Scan
+from ssl_hip.isotropic import Scan
 from ssl_hip.patch_store import PatchStore
 
 SPLITS = ["train"] * 4 + ["validation", "test"]
@@ -62,7 +63,7 @@ def contents(cohort, name="patches") -> dict[str, bytes]:
 
 
 def grid_of(cohort, subject, spacing_mm, foreground) -> Scan:
-    return cutting.on_grid(*cutting.read(subject, cohort.root), spacing_mm, foreground)
+    return isotropic.on_grid(*isotropic.read(subject, cohort.root), spacing_mm, foreground)
 
 
 def cut(cohort, i=0, n=3, split="train"):
@@ -129,6 +130,17 @@ def test_unfinished_work_of_other_parameters_or_scans_is_not_used(cohort, monkey
         with pytest.raises(KeyboardInterrupt):
             build(cohort)
     assert len(list((cohort.root / "data" / ".unfinished").iterdir())) == 3
+
+
+def test_a_slice_changed_in_place_is_noticed(cohort):
+    series, table = (
+        write_dicom(cohort.root / "series" / "deeper"),
+        cohort.table.iloc[:1].assign(image="series", label=""),
+    )
+    before = parallel.fingerprint([], patches.scan_files(table, cohort.root / "data"))
+    first = sorted(series.iterdir())[0]
+    first.write_bytes(first.read_bytes() + b"\0")
+    assert parallel.fingerprint([], patches.scan_files(table, cohort.root / "data")) != before
 
 
 def spoil_image(cohort, i):
@@ -304,6 +316,10 @@ def test_patches_are_shared_out_equally(cohort):
     count = SimpleNamespace(train=10, validation=3, test=1)
     plan = patches.patches_per_scan(cohort.table.assign(held_out=np.nan), count)
     assert plan.sum(axis=1).tolist() == [3, 3, 2, 2, 3, 1] and plan.sum().tolist() == [10, 3, 1]
+
+
+def test_scores_that_are_not_available_are_not_a_text(store):
+    assert store.patches[["deviation_mm", "group"]].isna().all(axis=None)
 
 
 def test_the_store_gives_what_a_run_may_see(store):

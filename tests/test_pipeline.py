@@ -4,7 +4,7 @@ import ast
 import json
 
 import pytest
-from scratch import ROOT
+from scratch import ROOT, git
 
 from pipeline import closure
 from ssl_hip import config
@@ -48,6 +48,10 @@ def test_packages_are_empty():
     for path in [ROOT / "ssl_hip/__init__.py", ROOT / "ssl_hip/methods/__init__.py"]:
         lines = path.read_text().strip().splitlines()
         assert len(lines) <= 1, f"{path}: code here would be read by every stage without being declared"
+
+
+def test_scans_in_data_are_no_part_of_the_repository():
+    assert git(ROOT, "check-ignore", "data/mine/images/a.nii.gz").returncode == 0
 
 
 def test_there_are_profiles():

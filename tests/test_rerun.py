@@ -19,7 +19,7 @@ tree = json.loads(Path("params.json").read_text())
 values = [eval("tree" + "".join(f"[{part!r}]" for part in key.split("."))) for key in job["params"]]
 mark = hashlib.md5(b"".join(p.read_bytes() for p in files) + repr(values).encode()).hexdigest()
 for out in map(Path, job["outs"]):
-    inner = {"data/patches": ["subsets.csv", "threshold.csv"]}.get(str(out), ["content"])
+    inner = {"data/patches": ["patches.csv", "subsets.csv", "threshold.csv"]}.get(str(out), ["content"])
     folder = not out.suffix and str(out) != "build/params-checked"
     for target in [out / name for name in inner] if folder else [out]:
         target.parent.mkdir(parents=True, exist_ok=True)

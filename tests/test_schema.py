@@ -176,7 +176,21 @@ def inputs(tmp_path) -> Path:
 
 @pytest.mark.parametrize(("cohort", "said"), REAL)
 def test_one_mistake_about_the_input_gives_one_line(default, inputs, cohort, said):
-    assert schema.check(default | {"cohort": default["cohort"] | cohort}, inputs) == [said]
+    without_bones = {"shape_model": default["shape_model"] | {"parts": {}}}
+    assert schema.check(default | without_bones | {"cohort": default["cohort"] | cohort}, inputs) == [said]
+
+
+def test_without_validation_patches_the_last_weights_are_taken(default, inputs):
+    cohort = default["cohort"] | {"source": "scans", "path": "maps", "split": "auto"}
+    patches = default["patches"] | {"count": default["patches"]["count"] | {"validation": 0}}
+    said = "optimization.select: is 'best', must be last with patches.count.validation = 0: nothing to choose by"
+    assert schema.check(default | {"cohort": cohort, "patches": patches}, inputs) == [said]
+
+
+def test_a_manifest_may_bring_its_own_splits(default, inputs):
+    none = {"train": 1, "validation": 0, "test": 0}
+    cohort = default["cohort"] | {"source": "scans", "layout": "manifest", "path": "a.csv", "subjects": none}
+    assert schema.check(default | {"cohort": cohort}, inputs) == []
 
 
 def test_four_labelled_scans_and_nothing_else_are_in_order(default, inputs):
@@ -215,3 +229,14 @@ def test_exponents_without_a_point_are_numbers(default, tmp_path, capsys):
 def test_a_file_that_is_not_there(tmp_path, capsys):
     assert schema.main([str(tmp_path / "none.yaml")]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_bones_of_the_shape_model_are_foreground(default):
+    tree = changed(default, "cohort.foreground", [1])
+    tree = changed(tree, "cohort.background", [0])
+    found = schema.check(tree)
+    assert [p.split(":")[0] for p in found] == [
+        f"shape_model.parts.{part}" for part in ("femur.left", "hip_bone.right", "hip_bone.left")
+    ]
+    assert "is 2, not among cohort.foreground [1]; name each bone's own value, or no bones: {}" in found[0]
+    assert schema.check(changed(tree, "shape_model.parts", {})) == []

@@ -52,6 +52,14 @@ def runs(tmp_path):
     return tables.read_runs(tmp_path, tables.grid(TRAIN))
 
 
+def test_names_of_scans_that_look_like_numbers_stay_texts(tmp_path):
+    write_run(tmp_path, "supervised", 4, 0)
+    path = tmp_path / "supervised-4-0" / "scores.csv"
+    path.write_text(path.read_text().replace("t0", "001").replace("t1", "1"))
+    scores = tables.read_runs(tmp_path, [("supervised", "4", 0)]).scores
+    assert set(scores.subject) == {"001", "1", "t2", "t3"}
+
+
 def above(runs):
     """Against a bar that is .1 IoU below and 1 mm above the first draw of the ceiling, patch by patch."""
     bar = runs.scores[(runs.scores.method == "ceiling") & (runs.scores.network == "student")]

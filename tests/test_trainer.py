@@ -108,6 +108,12 @@ def test_the_best_weights_cannot_be_told_without_validation_patches(in_turn, par
         trainer.train(tmp_path / "run", without_scores(in_turn), "supervised", "4", 0, params)
 
 
+def test_a_semi_supervised_method_needs_unlabelled_patches(store, params, tmp_path):
+    with pytest.raises(UserError, match="are all training patches of draw 0, but 'uamt' needs unlabelled ones"):
+        trainer.train(tmp_path / "run", store, "uamt", "all", 0, params)
+    assert not (tmp_path / "run").exists()
+
+
 def test_select_says_which_weights_are_kept(store, params, tmp_path):
     for select in ("best", "last"):
         params.optimization.select = select
