@@ -69,9 +69,11 @@ def write_cohort(root: Path, sources: list[Path], phantoms: int, fine: bool, wor
     if sources:
         parallel.run(write_real, list(zip(sources, files, strict=True)), "label maps", workers)
     else:
-        ill = np.random.default_rng([0, 0]).permutation(phantoms) < round(DISEASED * phantoms)
-        parallel.run(write_phantom, [(i, bool(ill[i]), fine, f) for i, f in enumerate(files)], "phantoms", workers)
-    table = pd.DataFrame(dict(subject=names, split="train", label=[f"data/labels/{file.name}" for file in files]))
+        ill = np.random.default_rng([0, 0]).permutation(phantoms)[: round(DISEASED * phantoms)]
+        jobs = [(i, i in ill, fine, file) for i, file in enumerate(files)]
+        parallel.run(write_phantom, jobs, "phantoms", workers)
+    place = [f"data/labels/{file.name}" for file in files]  # no image is needed but its grid, which is the label's
+    table = pd.DataFrame(dict(subject=names, split="train", image=place, label=place, held_out=""))
     table.to_csv(root / "data" / "cohort.csv", index=False)
     return table
 
