@@ -78,7 +78,7 @@ class Body:
     shift_x_mm: float = ranged(-6, 6)
     shift_y_mm: float = ranged(-5, 5)
     shift_z_mm: float = ranged(-8, 8)
-    deformation_mm: float = ranged(0.9, 2.8)
+    deformation_mm: float = ranged(0.8, 2.8)
     affected_right: int = chance(0.9)
     affected_left: int = chance(0.9)
     body_seed: int = integer(0, 2**31 - 1)
