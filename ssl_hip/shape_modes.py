@@ -26,11 +26,14 @@ def _eigen(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def how_many(settings, variances: np.ndarray, rows: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> int:
-    """Return how many modes to keep: settings.modes is a number, `explained_variance` or `leave_one_out`."""
-    if settings.modes == "explained_variance":
-        return by_explained_variance(variances, settings.explained_variance)
-    if settings.modes == "leave_one_out":
+    """Return how many modes to keep: settings.modes is a number, `explained_variance` or `leave_one_out`.
+
+    One subject alone cannot be left out: its model goes by the explained variance.
+    """
+    if settings.modes == "leave_one_out" and len(np.unique(groups)) > 1:
         return by_leave_one_out(leave_one_out_error(rows, weights, groups))
+    if settings.modes in ("explained_variance", "leave_one_out"):
+        return by_explained_variance(variances, settings.explained_variance)
     return min(int(settings.modes), len(variances))
 
 

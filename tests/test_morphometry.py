@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ssl_hip import morphometry, phantom
+from ssl_hip import morphometry, phantom, volumes
 
 PARTS = {"femur": {"right": 1, "left": 2}, "hip_bone": {"right": 3, "left": 4}}
 SPACING = (2.0, 2.0, 2.0)
@@ -68,3 +68,13 @@ def test_a_side_that_lacks_a_bone_is_left_out() -> None:
     image = image_of(still())
     image = sitk.ChangeLabel(image, {phantom.FEMUR_LEFT: 0})
     assert [row["side"] for row in morphometry.measure(image, PARTS)] == ["right"]
+
+
+@pytest.mark.realdata
+def test_measures_of_a_real_pelvis_are_those_of_adults(real_data) -> None:
+    rows = morphometry.measure(volumes.read_image(real_data / "hip_labelmaps" / "a70.nii.gz"), PARTS)
+    assert [row["side"] for row in rows] == ["right", "left"]
+    for row in rows:
+        assert 110 < row["neck_shaft_deg"] < 145 and 18 < row["head_radius_mm"] < 28
+        assert 0.5 < row["joint_space_min_mm"] <= row["joint_space_median_mm"] < 5 and 4 < row["wing_mm"] < 20
+    assert rows[0]["head_radius_mm"] == pytest.approx(rows[1]["head_radius_mm"], abs=1)

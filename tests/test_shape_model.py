@@ -224,3 +224,18 @@ def test_folds_are_equal_seeded_and_templates_of_two_folds() -> None:
     chosen = shape_cohort.templates(found, fold_of)
     assert fold_of[chosen[0]] != fold_of[chosen[1]]
     assert all(int(name[1:]) % 2 == 0 for name in chosen)  # the scan cuts none of them
+
+
+@pytest.mark.parametrize(
+    ("modes", "number"), [("explained_variance", 2), ("leave_one_out", 3), (1, 1), (7, 7), (99, 13)]
+)
+def test_how_many_modes_is_a_parameter(modes, number) -> None:
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(50, 3)))[0].T
+    rows = rng.normal(size=(14, 3)) * [9, 5, 2] @ directions + 1e-3 * rng.normal(size=(14, 50))
+    weights = np.ones(50, np.float32)
+    variances = shape_modes.principal(rows.astype(np.float32), weights)[2]
+    chosen = settings(modes=modes, explained_variance=0.9)
+    assert shape_modes.how_many(chosen, variances, rows, weights, np.arange(14)) == number
+    alone = shape_modes.how_many(settings(modes="leave_one_out"), variances[:1], rows[:2], weights, np.zeros(2))
+    assert alone == 1
