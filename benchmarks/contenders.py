@@ -24,7 +24,8 @@ def ours(folder: Path) -> Prepare:
     params = SimpleNamespace(patches=patches, cohort=SimpleNamespace(foreground=[1, 2, 3, 4]))
     subject = {"subject": "synthetic", "image": "image.nii.gz", "label": "label.nii.gz"}
     (folder / "cubes").mkdir(exist_ok=True)
-    return lambda: len(cutting.cut(cutting.Job(0, subject, {"test": NUMBER}, params, folder, folder / "cubes")))
+    job = cutting.Job(0, subject, {"test": NUMBER}, params, folder, folder / "cubes", folder / "no_shape_model")
+    return lambda: len(cutting.cut(job))
 
 
 def torchio(folder: Path, antialias: bool = True) -> Prepare:

@@ -15,7 +15,7 @@ Scan = tuple[np.ndarray, np.ndarray, tuple[float, float, float]]
 
 def load(row: Any, root: Path, foreground: list[int] | list[str]) -> Scan:
     """Read a subject of the manifest in LPS at PICTURE_MM: HU (z, y, x), foreground (bool), spacing (x, y, z) in mm."""
-    scan = isotropic.on_grid(*isotropic.read(row._asdict(), Path(root)), PICTURE_MM, foreground)
+    scan, _ = isotropic.read(row._asdict(), Path(root), PICTURE_MM, foreground)
     return scan.hu, scan.label == 1, (PICTURE_MM,) * 3
 
 

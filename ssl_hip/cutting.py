@@ -43,10 +43,8 @@ class Cubes(NamedTuple):
 def cut(job: Job) -> list[dict[str, Any]]:
     """Cut a scan's patches, write their cubes and return a row each (see `describe`)."""
     settings = job.params.patches
-    image, label = isotropic.read(job.subject, job.root)
-    scan = isotropic.pad(
-        isotropic.on_grid(image, label, settings.spacing_mm, job.params.cohort.foreground), settings.size
-    )
+    scan, label = isotropic.read(job.subject, job.root, settings.spacing_mm, job.params.cohort.foreground)
+    scan = isotropic.pad(scan, settings.size)
     deviation = scorer(label, job)
     rows = []
     for split, n in job.counts.items():

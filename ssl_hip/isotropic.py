@@ -16,20 +16,24 @@ class Scan(NamedTuple):
     label: np.ndarray | None  # (z, y, x) uint8, 1 = foreground; None when the scan is unlabelled
 
 
-def read(subject: dict[str, Any], root: Path) -> tuple[sitk.Image, sitk.Image | None]:
-    """Read a scan and its label, on one grid; None where it has none."""
+def read(
+    subject: dict[str, Any], root: Path, spacing_mm: float, foreground: list[int] | list[str]
+) -> tuple[Scan, sitk.Image | None]:
+    """Read a scan at an isotropic spacing, and its label as it is but on the scan's own grid; None where it has none.
+
+    subject: image and label of a row of cohort.csv, paths from root.
+    """
     image = volumes.read_image(root / subject["image"])
-    return image, labels.read(subject["label"], root, image) if subject["label"] else None
-
-
-def on_grid(image: sitk.Image, label: sitk.Image | None, spacing_mm: float, foreground: list[int] | list[str]) -> Scan:
-    """Return a scan in canonical orientation at an isotropic spacing."""
     hu = resampling.isotropic(*volumes.canonical_view(image), spacing_mm)
-    if label is None:
-        return Scan(hu, None)
+    if not subject["label"]:
+        return Scan(hu, None), None
+    grid = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    grid.CopyInformation(image)
+    del image  # as large as all else together
+    label = labels.read(subject["label"], root, grid)
     voxels, spacing = volumes.canonical_view(label)
     mask = np.isin(voxels, labels.foreground_values(foreground)).view(np.uint8)
-    return Scan(hu, resampling.isotropic_label(mask, spacing, spacing_mm))
+    return Scan(hu, resampling.isotropic_label(mask, spacing, spacing_mm)), label
 
 
 def pad(scan: Scan, size: int) -> Scan:

@@ -63,7 +63,7 @@ def contents(cohort, name="patches") -> dict[str, bytes]:
 
 
 def grid_of(cohort, subject, spacing_mm, foreground) -> Scan:
-    return isotropic.on_grid(*isotropic.read(subject, cohort.root), spacing_mm, foreground)
+    return isotropic.read(subject, cohort.root, spacing_mm, foreground)[0]
 
 
 def cut(cohort, i=0, n=3, split="train"):
