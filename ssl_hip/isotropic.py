@@ -31,9 +31,12 @@ def read(
     grid.CopyInformation(image)
     del image  # as large as all else together
     label = labels.read(subject["label"], root, grid)
+    del grid
     voxels, spacing = volumes.canonical_view(label)
-    mask = np.isin(voxels, labels.foreground_values(foreground)).view(np.uint8)
-    return Scan(hu, resampling.isotropic_label(mask, spacing, spacing_mm)), label
+    mask = np.zeros(voxels.shape, bool)
+    for value in labels.foreground_values(foreground):  # np.isin would hold four copies
+        mask |= voxels == value
+    return Scan(hu, resampling.isotropic_label(mask.view(np.uint8), spacing, spacing_mm)), label
 
 
 def pad(scan: Scan, size: int) -> Scan:

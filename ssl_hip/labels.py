@@ -54,7 +54,7 @@ def put(part: sitk.Image, onto: sitk.Image) -> sitk.Image:
 def combine(parts: list[sitk.Image]) -> sitk.Image:
     """Return one uint8 label map of files that lie on one grid."""
     if len(parts) == 1:
-        return sitk.Cast(parts[0], sitk.sitkUInt8)
+        return parts[0] if parts[0].GetPixelID() == sitk.sitkUInt8 else sitk.Cast(parts[0], sitk.sitkUInt8)
     result = np.zeros(parts[0].GetSize()[::-1], np.uint8)
     for value, part in enumerate(parts, start=1):
         result[(result == 0) & (sitk.GetArrayViewFromImage(part) != 0)] = value
