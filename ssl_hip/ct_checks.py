@@ -3,9 +3,9 @@
 import numpy as np
 import SimpleITK as sitk
 
+from ssl_hip.faults import Finding
 from ssl_hip.volumes import AIR_HU
 
-Finding = tuple[str, str]  # problem, remedy
 EXTENT_MM = (40.0, 2500.0)  # plausible, along each axis
 SPACING_MM = (0.1, 10.0)
 LOWEST_HU, HIGHEST_HU = -4000.0, 32000.0  # padding outside the field of view reaches -3024; metal on long scales 30710

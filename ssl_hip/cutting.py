@@ -14,6 +14,7 @@ from ssl_hip.config import UserError
 from ssl_hip.deviation_score import Subject
 from ssl_hip.manifest import SPLITS
 from ssl_hip.shape_cohort import fit_file
+from ssl_hip.shape_parts import largest_piece
 
 POOL = 4096  # places drawn for a scan's cubes
 BODY_MM = 3.0  # grid on which the body is found
@@ -125,10 +126,7 @@ def draw_corners(hu: np.ndarray, settings: SimpleNamespace, rng: np.random.Gener
 def body_mask(hu: np.ndarray, body_hu: float) -> np.ndarray:
     """Return the largest connected region above body_hu, without what is as thin as the table (four voxels)."""
     dense = ndimage.binary_opening(hu > body_hu, iterations=2)
-    regions, number = ndimage.label(dense)
-    if number == 0:
-        return hu > body_hu
-    return regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
+    return largest_piece(dense) if dense.any() else hu > body_hu
 
 
 def cube(corner: np.ndarray, size: int) -> tuple[slice, ...]:

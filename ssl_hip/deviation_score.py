@@ -1,15 +1,13 @@
 """Surface deviation score of a patch (Appendix C of Xie et al. 2024), its six groups, and Table 4."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from ssl_hip import metrics, shape_parts, volumes
+from ssl_hip import metrics, resampling, shape_parts, volumes
+from ssl_hip.manifest import SPLITS
 
 SCORE_MM = 1.0  # scores are always computed on this grid
-SPLITS = ("train", "validation", "test")
 PAPER_TABLE_4 = pd.DataFrame(
     dict(paper_hd95_mean_mm=[0.99, 1.41, 2.04, 3.42, 5.90, 10.57], paper_train=[855, 1641, 2291, 972, 325, 182])
 )
@@ -24,16 +22,10 @@ class Subject:
         self.share = volumes.like(np.isin(volumes.to_array(labels), foreground).astype(np.float32), labels)
         self.distance = sitk.Cast(fit, sitk.sitkFloat32)
 
-    @classmethod
-    def read(cls, label: Path, foreground: list[int], fit: Path) -> "Subject | None":
-        """Read both files; None where the subject has no fit."""
-        return cls(volumes.read_image(label), foreground, volumes.read_image(fit)) if fit.is_file() else None
-
     def corner_mm(self, voxel: np.ndarray, spacing_mm: float) -> np.ndarray:
         """Return where a patch begins, (x, y, z): voxel (z, y, x) of the scan that resampling.resample gave."""
-        size, spacing = np.array(self.share.GetSize()), np.array(self.share.GetSpacing())
-        new_size = np.maximum(np.ceil(size * spacing / spacing_mm - 1e-6), 1)
-        first = (size - 1) * spacing / 2 - (new_size - 1) * spacing_mm / 2
+        axes = zip(self.share.GetSize(), self.share.GetSpacing(), strict=True)
+        first = [resampling.new_axis(n, spacing, spacing_mm)[1] for n, spacing in axes]
         return first + (np.asarray(voxel)[::-1] - 0.5) * spacing_mm
 
     def masks(self, corner_mm: np.ndarray, edge_mm: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ssl_hip.faults import Finding
+
 TOLERANCE = 0.01  # share of the slice distance by which positions may differ, 0.05 mm at least
 TOLERANCE_MM = 0.05
 STRAY_SLICES = 5  # fewer than so many slices of another orientation are a localizer, passed over
-Finding = tuple[str, str]  # problem, remedy
 
 
 class Slice(NamedTuple):

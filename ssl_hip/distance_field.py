@@ -6,7 +6,6 @@ Points are (n, 3), x, y, z in mm; values (z, y, x) or (z, y, x, components).
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from ssl_hip import metrics
 
@@ -59,8 +58,7 @@ def signed_distance(mask: np.ndarray, spacing_mm: float) -> np.ndarray:
     Half a voxel is taken off metrics.signed_distance's, which counts from the surface voxels' centres. The array's
     outer face is no boundary. Raises ValueError for a mask without surface.
     """
-    border = metrics.surface(mask)
-    if not border.any():
+    distance = metrics.signed_distance(mask, spacing_mm)
+    if np.isnan(distance.flat[0]):
         raise ValueError("a mask without surface has no distances")
-    distance = ndimage.distance_transform_edt(~border, sampling=spacing_mm).astype(np.float32)
-    return np.where(mask, -distance, distance) - np.float32(spacing_mm / 2)
+    return distance - np.float32(spacing_mm / 2)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from ssl_hip.config import UserError
 
+Finding = tuple[str, str]  # problem, remedy
+
 
 class Fault(NamedTuple):
     """One problem of one file, never quoting what a header says about the patient."""

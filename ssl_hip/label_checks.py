@@ -2,7 +2,8 @@
 
 import numpy as np
 
-Finding = tuple[str, str]  # problem, remedy
+from ssl_hip.faults import Finding
+
 LARGEST_SHARE = 0.5  # of the volume; hip bones take a few percent
 MEND = "mend the label or cohort.foreground"
 

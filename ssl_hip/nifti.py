@@ -13,6 +13,10 @@ CUT_OFF = ("not a complete NIfTI file", "copy or export it again")
 FLOATS = {16: "f4", 64: "f8"}
 PIECE = 1 << 24  # bytes read at once; a multiple of 8
 HEADER = 348  # bytes of NIfTI-1
+SHEARED = (
+    "its axes are sheared (not at right angles), as after a gantry tilt",
+    "resample it to a rectangular grid with the tool that wrote it",
+)
 
 
 def fault(path: Path) -> tuple[str, str] | None:
@@ -74,12 +78,6 @@ def _grid_fault(header: bytes, order: str) -> tuple[str, str] | None:
         if np.abs(axes.T @ axes - np.eye(3)).max() > 0.005:
             return SHEARED
     return None
-
-
-SHEARED = (
-    "its axes are sheared (not at right angles), as after a gantry tilt",
-    "resample it to a rectangular grid with the tool that wrote it",
-)
 
 
 def _numbers(data: bytes, kind: str, offset: int, count: int = 1) -> np.ndarray:

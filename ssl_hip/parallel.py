@@ -26,7 +26,6 @@ def run(
     workers: int | None = None,
     memory_mb: float = 0,
     finished: Path | None = None,
-    unit: str = "scan",
 ) -> list[Any]:
     """Return work(job) for every job, in the jobs' order; the result does not depend on the number of workers.
 
@@ -41,7 +40,7 @@ def run(
         finished.mkdir(parents=True, exist_ok=True)
     results = {place: json.loads(file.read_text()) for place, file in enumerate(files) if file and file.is_file()}
     waiting = {place: job for place, job in enumerate(jobs) if place not in results}
-    with tqdm(total=len(jobs), initial=len(results), desc=name, unit=unit, mininterval=0.5) as bar:
+    with tqdm(total=len(jobs), initial=len(results), desc=name, unit="scan", mininterval=0.5) as bar:
         for place, result in _results(work, waiting, workers, memory_mb):
             results[place] = result
             if finished:

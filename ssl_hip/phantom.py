@@ -50,7 +50,7 @@ class Hip:
     cup_wall_mm: float = ranged(5.5, 9)
     rim_osteophyte_mm: float = ranged(0.0, 1.0, diseased=(1.0, 8.0))
     head_osteophyte_mm: float = ranged(0.0, 0.8, diseased=(1.0, 7.0))
-    defect_mm: float = ranged(0.0, 0.0, diseased=(10.0, 28.0))
+    defect_mm: float = ranged(0.0, 0.0, diseased=(10.0, 25.0))
     ossification_mm: float = ranged(0.0, 0.0, diseased=(8.0, 24.0))
     wing_mm: float = ranged(9.0, 13.0)
     wing_flare: float = ranged(0.42, 0.62)
@@ -131,14 +131,25 @@ def _lumps(hip: Hip, which: int, size: float) -> np.ndarray:
     return rng.standard_normal((7, 2)) * size / np.sqrt(7)
 
 
+def _nearest(p: shapes.Point, bone: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Return the point within the bone that is nearest to a place."""
+    away = sum(np.square(q - np.float32(c)) for q, c in zip(p, place, strict=True))
+    spot = np.unravel_index(np.where(bone < 0, away, np.inf).argmin(), bone.shape)
+    return np.array([q[spot] for q in p])
+
+
 def _lesions(p: shapes.Point, bone: np.ndarray, hip: Hip, which: int, defects: list, ossifications: list) -> np.ndarray:
-    """Take a lump away at one of the places `defects` (resection, osteolysis) and add one at one of the others."""
+    """Take a lump away at one of the places `defects` (resection, osteolysis) and add one at one of the others.
+
+    Both are centred on the bone: one that floats beside it would be no part of it.
+    """
     rng = np.random.default_rng([hip.side_seed, which])
     for radius, sign, places in ((hip.defect_mm, -1, defects), (hip.ossification_mm, 1, ossifications)):
-        centre = np.array(places[rng.integers(len(places))]) + rng.normal(0, 6, 3)
+        place = np.array(places[rng.integers(len(places))]) + rng.normal(0, 6, 3)
         radii = radius * rng.uniform(0.7, 1.2, 3)
         if radius > 0:
-            bone = sign * shapes.smooth_min(sign * bone, shapes.ellipsoid(p, centre, radii), 3)
+            lump = shapes.ellipsoid(p, _nearest(p, bone, place), radii)
+            bone = sign * shapes.smooth_min(sign * bone, lump, 3)
     return bone
 
 

@@ -25,10 +25,9 @@ def resample(image: sitk.Image, spacing_mm: float, label: bool = False) -> sitk.
 
     See `isotropic`; label: see `isotropic_label`.
     """
-    spacing, size = np.array(image.GetSpacing()), np.array(image.GetSize())
-    voxels = sitk.GetArrayViewFromImage(image)
+    spacing, voxels = image.GetSpacing(), sitk.GetArrayViewFromImage(image)
     result = sitk.GetImageFromArray((isotropic_label if label else isotropic)(voxels, spacing[::-1], spacing_mm))
-    shift = (size - 1) * spacing / 2 - (np.array(result.GetSize()) - 1) * spacing_mm / 2
+    shift = [new_axis(n, s, spacing_mm)[1] for n, s in zip(image.GetSize(), spacing, strict=True)]
     result.SetSpacing([float(spacing_mm)] * 3)
     result.SetDirection(image.GetDirection())
     result.SetOrigin((np.array(image.GetOrigin()) + np.array(image.GetDirection()).reshape(3, 3) @ shift).tolist())
@@ -82,13 +81,22 @@ def planes(plane_of: Callable[[int], np.ndarray], axes: list[sparse.csr_array]) 
         yield sum(weight * held[z] for z, weight in zip(needed, along_z.data[first:last], strict=True))
 
 
+def new_axis(size: int, spacing_mm: float, target_mm: float) -> tuple[int, float]:
+    """Return how many voxels of another size cover an axis from the same centre, and where in mm the first one lies.
+
+    Counted from the centre of the axis' own first voxel.
+    """
+    new_size = max(1, math.ceil(size * spacing_mm / target_mm - 1e-6))
+    return new_size, (size - 1) * spacing_mm / 2 - (new_size - 1) * target_mm / 2
+
+
 def axis_weights(size: int, spacing_mm: float, target_mm: float, low_pass: bool = True) -> sparse.csr_array:
     """Return what each voxel of an axis adds to each of the new grid with the same centre: (new size, size) float32.
 
     Gaussian and linear interpolation act on one axis after the other, so an axis has one operator for both.
     """
-    new_size = max(1, math.ceil(size * spacing_mm / target_mm - 1e-6))
-    places = (size - 1) / 2 + (np.arange(new_size) - (new_size - 1) / 2) * (target_mm / spacing_mm)
+    new_size, first_mm = new_axis(size, spacing_mm, target_mm)
+    places = (first_mm + np.arange(new_size) * target_mm) / spacing_mm
     sigma = float(low_pass_sigma(spacing_mm, target_mm)) / spacing_mm if low_pass else 0.0
     impulses = ndimage.gaussian_filter1d(np.eye(size), sigma, axis=0, mode="nearest") if sigma else np.eye(size)
     weights = [np.interp(places, np.arange(size), impulse) for impulse in impulses.T]

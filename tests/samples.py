@@ -12,6 +12,7 @@ SPACING = (3.0, 3.5, 6.0)
 SHAPE = (12, 16, 20)
 FLIPPED = (-1, 0, 0, 0, -1, 0, 0, 0, 1)
 AXIAL = (1, 0, 0, 0, 1, 0)
+OBLIQUE = (0, 1, 0, -1, 0, 0, 0, 0, 1)
 PLANTED = ("PLANTED^PATIENT", "19610203", "PLANTED HOSPITAL")
 
 
@@ -36,6 +37,12 @@ def image(voxels, spacing=SPACING, origin=(-30.0, 12.0, 100.0), direction=FLIPPE
     made.SetOrigin(origin)
     made.SetDirection(direction)
     return made
+
+
+def extent(made):
+    """Outer corners of the first and the last voxel, mm."""
+    last = [n - 0.5 for n in made.GetSize()]
+    return np.array([made.TransformContinuousIndexToPhysicalPoint(index) for index in ([-0.5] * 3, last)])
 
 
 def write_pair(folder: Path, suffix=".nii.gz", seed=0) -> tuple[Path, Path]:

@@ -112,6 +112,18 @@ def test_a_defect_takes_bone_away_and_an_ossification_adds_some(value: int) -> N
     assert (defect & ~sound).sum() < 5 and (sound & ~lump).mean() < 1e-3
 
 
+@pytest.mark.parametrize("subject", [16, 35])
+def test_ossifications_grow_on_the_bone(subject: int) -> None:
+    """One that floats beside it would be no part of it: so it was in these two subjects of the default cohort."""
+    anatomy = phantom.draw_anatomy(np.random.default_rng([0, 1, subject]), diseased=True)
+    sides = (replace(side, defect_mm=0.0) for side in (anatomy.right, anatomy.left))
+    labels = phantom.label_map(phantom.Anatomy(anatomy.body, *sides), (2.0, 2.0, 2.0))
+    for value in (1, 2, 3, 4):
+        pieces, number = ndimage.label(labels == value)
+        sizes = np.bincount(pieces.ravel())[1:]
+        assert sizes.max() > 0.99 * sizes.sum(), f"label {value} has {number} pieces of {sizes}"
+
+
 def test_bones_never_overlap_and_the_joint_stays_open() -> None:
     anatomy = still(joint_space_mm=3.0)
     axis = np.arange(-60, 60, 1.5, dtype=np.float32)

@@ -1,25 +1,17 @@
 """Resampling: places are kept, nothing aliases, labels keep their values."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import samples
 import SimpleITK as sitk
+from samples import OBLIQUE, ct, extent
 from scipy import ndimage
 
 from ssl_hip import resampling, volumes
 
-OBLIQUE = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-
-
-def image(voxels, spacing=(0.8, 1.1, 2.5), origin=(-30.0, 12.0, 100.0), direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1)):
-    made = sitk.GetImageFromArray(voxels)
-    made.SetSpacing(spacing)
-    made.SetOrigin(origin)
-    made.SetDirection(direction)
-    return made
-
-
-def ct(shape=(12, 16, 20), seed=0):
-    return np.random.default_rng([seed, 2]).integers(-1000, 1500, shape).astype(np.int16)
+image = partial(samples.image, spacing=(0.8, 1.1, 2.5))
 
 
 def ramp(reference, slope=(3.0, -2.0, 5.0)):
@@ -28,13 +20,6 @@ def ramp(reference, slope=(3.0, -2.0, 5.0)):
     turn = np.array(reference.GetDirection()).reshape(3, 3) * reference.GetSpacing()
     place = turn @ index + np.array(reference.GetOrigin())[:, None]
     return (np.array(slope) @ place).reshape(reference.GetSize()).T.astype(np.float32)
-
-
-def extent(img):
-    """Outer corners of the first and the last voxel, mm."""
-    size = img.GetSize()
-    first = img.TransformContinuousIndexToPhysicalPoint([-0.5] * 3)
-    return np.array([first, img.TransformContinuousIndexToPhysicalPoint([n - 0.5 for n in size])])
 
 
 @pytest.mark.parametrize("spacing", [0.7, 2.0, 3.3])

@@ -1,32 +1,16 @@
 import gzip
+from functools import partial
 
 import numpy as np
 import pytest
+import samples
 import SimpleITK as sitk
+from samples import OBLIQUE, ct, extent
 
 from ssl_hip import volumes
 from ssl_hip.config import UserError
 
-OBLIQUE = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-
-
-def image(voxels, spacing=(0.8, 1.1, 2.5), origin=(-30.0, 12.0, 100.0), direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1)):
-    made = sitk.GetImageFromArray(voxels)
-    made.SetSpacing(spacing)
-    made.SetOrigin(origin)
-    made.SetDirection(direction)
-    return made
-
-
-def ct(shape=(12, 16, 20), seed=0):
-    return np.random.default_rng([seed, 2]).integers(-1000, 1500, shape).astype(np.int16)
-
-
-def extent(img):
-    """Outer corners of the first and the last voxel, mm."""
-    size = img.GetSize()
-    first = img.TransformContinuousIndexToPhysicalPoint([-0.5] * 3)
-    return np.array([first, img.TransformContinuousIndexToPhysicalPoint([n - 0.5 for n in size])])
+image = partial(samples.image, spacing=(0.8, 1.1, 2.5))
 
 
 def test_write_and_read_keep_voxels_and_place(tmp_path):
