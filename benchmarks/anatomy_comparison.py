@@ -95,7 +95,7 @@ def score_subject(job) -> list[Row]:
     """Score a subject's random patches centred on the body."""
     root, subject, label, index, edge_mm, count, least_cm2 = job
     labels = shape_parts.own_frame(volumes.read_image(root / label))
-    fit = volumes.read_image(shape_cohort.fit_file(root / "model", subject))
+    fit = volumes.read_image(deviation_score.fit_file(root / "model", subject))
     scored = deviation_score.Subject(labels, FOREGROUND, fit)
     size = int(edge_mm / GRID_MM)
     settings, rng = SimpleNamespace(size=size, body_hu=-300), np.random.default_rng([0, index])

@@ -11,9 +11,8 @@ from scipy import ndimage
 
 from ssl_hip import dicom, isotropic, labels, metrics, volumes
 from ssl_hip.config import UserError
-from ssl_hip.deviation_score import Subject
+from ssl_hip.deviation_score import Subject, fit_file
 from ssl_hip.manifest import SPLITS
-from ssl_hip.shape_cohort import fit_file
 from ssl_hip.shape_parts import largest_piece
 
 POOL = 4096  # places drawn for a scan's cubes

@@ -1,5 +1,7 @@
 """Surface deviation score of a patch (Appendix C of Xie et al. 2024), its six groups, and Table 4."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
@@ -11,6 +13,11 @@ SCORE_MM = 1.0  # scores are always computed on this grid
 PAPER_TABLE_4 = pd.DataFrame(
     dict(paper_hd95_mean_mm=[0.99, 1.41, 2.04, 3.42, 5.90, 10.57], paper_train=[855, 1641, 2291, 972, 325, 182])
 )
+
+
+def fit_file(folder: Path, subject: str) -> Path:
+    """Return where a subject's rendered fit lies: signed distance in tenths of a mm in its label's own frame."""
+    return folder / "fits" / f"{subject}.nii.gz"
 
 
 class Subject:

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from ssl_hip import labels, manifest, parallel, shape_model, shape_parts, volumes
 from ssl_hip.config import UserError
+from ssl_hip.deviation_score import fit_file
 from ssl_hip.distance_field import Field
 from ssl_hip.shape_model import Fit, ShapeModel
 
@@ -25,6 +26,7 @@ FIT_MM = 2.0  # grid of a subject's rendered fit
 TENTHS = 10  # rendered distances are whole tenths of a mm, within +-FAR_MM
 FAR_MM = 12.0
 MEMORY_MB = 700
+COLUMNS = ["subject", "part", "side", "fold", "residual_mm", "coefficients", "pose"]
 ALL = "all"  # the fold of those fitted by the model of all training subjects
 
 
@@ -212,11 +214,6 @@ def _finish(work: Path, folder: Path, fits: list[list[dict[str, Any]]]) -> pd.Da
     return table(folder)
 
 
-def fit_file(folder: Path, subject: str) -> Path:
-    """Return where a subject's rendered fit lies: signed distance in tenths of a mm in its label's own frame."""
-    return folder / "fits" / f"{subject}.nii.gz"
-
-
 def table(folder: Path) -> pd.DataFrame:
     """Return subject, part, side, fold, residual_mm, coefficients (list), pose (dict) of every fitted bone."""
-    return pd.DataFrame(json.loads((folder / "fits.json").read_text()))
+    return pd.DataFrame(json.loads((folder / "fits.json").read_text()), columns=COLUMNS)

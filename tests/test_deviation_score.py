@@ -189,7 +189,7 @@ def test_a_single_training_subject_fits_the_others_but_has_no_score(tmp_path, mo
     folder = tmp_path / "data" / "shape_model"
     table = shape_cohort.build(settings(), tmp_path / "data" / "cohort.csv", folder, workers=1)
     assert set(table.subject) == {"s1"}
-    assert [shape_cohort.fit_file(folder, subject).is_file() for subject in ("s0", "s1")] == [False, True]
+    assert [deviation_score.fit_file(folder, subject).is_file() for subject in ("s0", "s1")] == [False, True]
 
 
 @pytest.mark.parametrize("changes", [dict(splits=["test"]), dict(splits=["train", "test"], parts=SimpleNamespace())])
