@@ -48,7 +48,7 @@ predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_m
 	@python -m ssl_hip.prediction --image "$(IN)" --out "$(OUT)" --run "$(RUN)"
 
 figures: setup ## the README's pictures, from finished results: results/figures/*.png
-	@python -m ssl_hip.static_figures
+	@python -m ssl_hip.reporting.static_figures
 
 prune: setup ## remove runs that params.yaml does not name (DVC's cache keeps them)
 	@python -m pipeline.grid --prune

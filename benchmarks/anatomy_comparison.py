@@ -15,22 +15,14 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from ssl_hip import (
-    config,
-    cutting,
-    deviation_score,
-    manifest,
-    metrics,
-    morphometry,
-    parallel,
-    phantom,
-    shape_cohort,
-    shape_model,
-    shape_parts,
-    volumes,
-)
-from ssl_hip.distance_field import Field
-from ssl_hip.isotropic import Scan
+from ssl_hip import config, metrics, parallel
+from ssl_hip.images import volumes
+from ssl_hip.images.isotropic import Scan
+from ssl_hip.preparation import cutting
+from ssl_hip.scans import manifest
+from ssl_hip.shape import deviation_score, morphometry, shape_cohort, shape_model, shape_parts
+from ssl_hip.shape.distance_field import Field
+from ssl_hip.simulation import phantom
 
 FOREGROUND = [1, 2, 3, 4]
 MODES = (1, 2, 5, 10, 15, 20, 30)

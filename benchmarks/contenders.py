@@ -18,7 +18,7 @@ Prepare = Callable[[], int]  # returns how many patches it made
 
 def ours(folder: Path) -> Prepare:
     """This repository's cutting: body mask and least overlap too, cubes are written; no distance maps."""
-    from ssl_hip import cutting
+    from ssl_hip.preparation import cutting
 
     patches = SimpleNamespace(size=SIZE, spacing_mm=SPACING_MM, seed=0, body_hu=-300, min_foreground=0.0)
     params = SimpleNamespace(patches=patches, cohort=SimpleNamespace(foreground=[1, 2, 3, 4]))
@@ -48,7 +48,7 @@ def monai(folder: Path, antialias: bool = True) -> Prepare:
     """MONAI: uniform places; the low-pass is its Gaussian smoothing with the same sigma."""
     from monai import transforms as t
 
-    from ssl_hip.resampling import low_pass_sigma
+    from ssl_hip.images.resampling import low_pass_sigma
 
     both = ["image", "label"]
     sigma = [float(low_pass_sigma(s, SPACING_MM)) / s for s in (0.7, 0.7, 1.0)]

@@ -17,7 +17,7 @@ from scipy import ndimage
 from skimage.measure import marching_cubes
 from tqdm import tqdm
 
-from ssl_hip import resampling, volumes
+from ssl_hip.images import resampling, volumes
 
 FOREGROUND = [1, 2, 3, 4]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ssl_hip import ct_simulation, phantom, volumes
+from ssl_hip.images import volumes
+from ssl_hip.simulation import ct_simulation, phantom
 
 SHAPE, SPACING = (300, 512, 512), (0.7, 0.7, 1.0)  # (z, y, x) and (x, y, z) in mm
 

@@ -11,7 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from ssl_hip import config, tables
+from ssl_hip import config
+from ssl_hip.reporting import tables
 
 RUNS, LIST = Path("runs"), Path("build/grid.json")
 

@@ -12,10 +12,11 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
-from ssl_hip import checks, manifest, resampling, volumes
 from ssl_hip.config import UserError
-from ssl_hip.faults import FaultError
+from ssl_hip.images import resampling, volumes
+from ssl_hip.images.faults import FaultError
 from ssl_hip.normalization import Normalization
+from ssl_hip.scans import checks, manifest
 from ssl_hip.uncertainty import mc_dropout
 from ssl_hip.unet import UNet3d
 from ssl_hip.windows import sliding_window

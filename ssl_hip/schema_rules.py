@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssl_hip.manifest import volume_files
+from ssl_hip.scans.manifest import volume_files
 
 Problems = Iterator[tuple[str, str]]
 

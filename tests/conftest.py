@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssl_hip import config, metrics, patches
-from ssl_hip.cutting import Cubes
+from ssl_hip import config, metrics
 from ssl_hip.patch_store import PatchStore
+from ssl_hip.preparation import patches
+from ssl_hip.preparation.cutting import Cubes
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ssl_hip import volumes
+from ssl_hip.images import volumes
 
 SPACING = (3.0, 3.5, 6.0)
 SHAPE = (12, 16, 20)

@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk
 from samples import FLIPPED, bone, ct, image, write_dicom, write_objects, write_pair
 
-from ssl_hip import checks, dicom, label_checks, layouts, resampling, volumes
+from ssl_hip.images import dicom, resampling, volumes
+from ssl_hip.scans import checks, label_checks, layouts
 
 VALUES = checks.Values([3], [0, 5])
 

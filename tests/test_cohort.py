@@ -8,9 +8,12 @@ import pytest
 import SimpleITK as sitk
 from samples import PLANTED, bone, ct, image, write_dicom
 
-from ssl_hip import checks, cohort, cohort_pictures, config, manifest, problems, resampling, volumes
+from ssl_hip import config
 from ssl_hip.config import UserError
-from ssl_hip.faults import Fault
+from ssl_hip.images import resampling, volumes
+from ssl_hip.images.faults import Fault
+from ssl_hip.preparation import cohort, cohort_pictures
+from ssl_hip.scans import checks, manifest, problems
 
 VALUES = checks.Values([1, 2, 3, 4], [0, 5])
 MADE = [".unfinished", "cohort", "cohort.csv", "problems.csv"]

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ssl_hip import ct_simulation, metal, phantom, resampling, threshold
-from ssl_hip.landmarks import depths, landmarks
+from ssl_hip import threshold
+from ssl_hip.images import resampling
+from ssl_hip.simulation import ct_simulation, metal, phantom
+from ssl_hip.simulation.landmarks import depths, landmarks
 
 SPACING = (2.6, 2.6, 3.2)
 
@@ -108,7 +110,7 @@ def test_a_global_threshold_is_not_enough(labels: np.ndarray) -> None:
 
 @pytest.mark.realdata
 def test_real_label_maps_become_cts(real_data: Path) -> None:
-    from ssl_hip import volumes
+    from ssl_hip.images import volumes
 
     image = volumes.canonical(volumes.read_image(real_data / "hip_labelmaps" / "s11.nii.gz"))
     image = resampling.resample(image, 2.0, label=True)

@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from ssl_hip import deviation_score, phantom, resampling, shape_cohort, shape_parts, volumes
 from ssl_hip.config import UserError
-from ssl_hip.deviation_score import Subject
+from ssl_hip.images import resampling, volumes
+from ssl_hip.shape import deviation_score, shape_cohort, shape_parts
+from ssl_hip.shape.deviation_score import Subject
+from ssl_hip.simulation import phantom
 
 BOUNDS_MM = [1.20, 1.725, 2.73, 4.66, 8.24]
 

@@ -3,8 +3,8 @@ import pytest
 import SimpleITK as sitk
 from samples import SPACING, ct, write_dicom, write_objects
 
-from ssl_hip import dicom, volumes
-from ssl_hip.faults import FaultError
+from ssl_hip.images import dicom, volumes
+from ssl_hip.images.faults import FaultError
 
 RT_STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
 CORONAL = (1, 0, 0, 0, 0, -1)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ssl_hip import evaluation, pictures, volumes
 from ssl_hip.config import UserError
+from ssl_hip.images import volumes
+from ssl_hip.reporting import evaluation, pictures
 
 
 def image(voxels):

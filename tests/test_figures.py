@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ssl_hip import figures
+from ssl_hip.reporting import figures
 
 
 def test_curves_draw_every_run():

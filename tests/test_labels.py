@@ -5,8 +5,8 @@ import pytest
 import SimpleITK as sitk
 from samples import bone, ct, image, write_pair
 
-from ssl_hip import grids, labels, resampling, volumes
-from ssl_hip.faults import FaultError
+from ssl_hip.images import grids, labels, resampling, volumes
+from ssl_hip.images.faults import FaultError
 
 
 def test_one_file_keeps_its_values(tmp_path):

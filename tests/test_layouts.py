@@ -1,8 +1,9 @@
 import pytest
 from samples import bone, ct, image, write_dicom
 
-from ssl_hip import layouts, manifest, volumes
 from ssl_hip.config import UserError
+from ssl_hip.images import volumes
+from ssl_hip.scans import layouts, manifest
 
 BONES = ["hip_left", "hip_right"]
 

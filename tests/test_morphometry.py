@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ssl_hip import morphometry, phantom, volumes
+from ssl_hip.images import volumes
+from ssl_hip.shape import morphometry
+from ssl_hip.simulation import phantom
 
 PARTS = {"femur": {"right": 1, "left": 2}, "hip_bone": {"right": 3, "left": 4}}
 SPACING = (2.0, 2.0, 2.0)

@@ -12,10 +12,13 @@ import torch
 from conftest import write_balls
 from samples import write_dicom
 
-from ssl_hip import cutting, isotropic, manifest, metrics, parallel, patches, volumes
+from ssl_hip import metrics, parallel
 from ssl_hip.config import UserError
-from ssl_hip.isotropic import Scan
+from ssl_hip.images import isotropic, volumes
+from ssl_hip.images.isotropic import Scan
 from ssl_hip.patch_store import PatchStore
+from ssl_hip.preparation import cutting, patches
+from ssl_hip.scans import manifest
 
 SPLITS = ["train"] * 4 + ["validation", "test"]
 

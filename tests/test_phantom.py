@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ssl_hip import phantom, shapes
-from ssl_hip.landmarks import depths, landmarks
+from ssl_hip.simulation import phantom, shapes
+from ssl_hip.simulation.landmarks import depths, landmarks
 
 SPACING = (3.0, 3.0, 3.5)
 FINE = (2.0, 2.0, 2.0)

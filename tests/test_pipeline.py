@@ -2,6 +2,8 @@
 
 import ast
 import json
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 from scratch import ROOT, git
@@ -45,9 +47,22 @@ def test_every_file_of_a_stage_exists():
 
 
 def test_packages_are_empty():
-    for path in [ROOT / "ssl_hip/__init__.py", ROOT / "ssl_hip/methods/__init__.py"]:
+    for path in (ROOT / "ssl_hip").rglob("__init__.py"):
         lines = path.read_text().strip().splitlines()
         assert len(lines) <= 1, f"{path}: code here would be read by every stage without being declared"
+
+
+def test_imports_have_no_circles():
+    """Neither between files nor between the folders of ssl_hip."""
+    paths = {str(path.relative_to(ROOT)) for path in (ROOT / "ssl_hip").rglob("*.py")}
+    files = {path: closure.imported(ast.parse((ROOT / path).read_text()), ROOT) for path in paths}
+    folders = {}
+    for path, reached in files.items():
+        room = str(Path(path).parent)
+        folders.setdefault(room, set()).update({str(Path(other).parent) for other in reached} - {room, "ssl_hip"})
+    del folders["ssl_hip"]
+    assert list(TopologicalSorter(files).static_order())
+    assert list(TopologicalSorter(folders).static_order())
 
 
 def test_scans_in_data_are_no_part_of_the_repository():

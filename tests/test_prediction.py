@@ -7,7 +7,8 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import save_file
 
-from ssl_hip import prediction, volumes
+from ssl_hip import prediction
+from ssl_hip.images import volumes
 from ssl_hip.normalization import Normalization
 from ssl_hip.unet import UNet3d
 from ssl_hip.windows import sliding_window

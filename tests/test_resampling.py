@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from samples import OBLIQUE, ct, extent
 from scipy import ndimage
 
-from ssl_hip import resampling, volumes
+from ssl_hip.images import resampling, volumes
 
 image = partial(samples.image, spacing=(0.8, 1.1, 2.5))
 

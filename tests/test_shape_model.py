@@ -5,9 +5,11 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ssl_hip import metrics, phantom, shape_cohort, shape_model, shape_modes, shape_parts
-from ssl_hip.distance_field import Field, signed_distance
-from ssl_hip.shape_model import ShapeModel
+from ssl_hip import metrics
+from ssl_hip.shape import shape_cohort, shape_model, shape_modes, shape_parts
+from ssl_hip.shape.distance_field import Field, signed_distance
+from ssl_hip.shape.shape_model import ShapeModel
+from ssl_hip.simulation import phantom
 
 GRID_MM = 2.0
 SIZE = (44, 36, 40)  # voxels (z, y, x)

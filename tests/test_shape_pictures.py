@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssl_hip import shape_pictures
-from ssl_hip.distance_field import Field
-from ssl_hip.shape_model import ShapeModel, with_gradient
+from ssl_hip.shape import shape_pictures
+from ssl_hip.shape.distance_field import Field
+from ssl_hip.shape.shape_model import ShapeModel, with_gradient
 
 
 def ball(radius: float, spacing_mm: float = 2.0) -> Field:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from test_shape_model import blob, mean_distance, points
 
-from ssl_hip import shape_fit, shape_model, shape_registration
-from ssl_hip.distance_field import Field
-from ssl_hip.shape_fit import Similarity
+from ssl_hip.shape import shape_fit, shape_model, shape_registration
+from ssl_hip.shape.distance_field import Field
+from ssl_hip.shape.shape_fit import Similarity
 
 
 def here(field: Field) -> Similarity:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssl_hip import subsets
 from ssl_hip.config import UserError
+from ssl_hip.preparation import subsets
 
 
 def table_of(scans: int, each: int) -> pd.DataFrame:

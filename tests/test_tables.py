@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssl_hip import figures, tables
 from ssl_hip.config import UserError
 from ssl_hip.metrics import NOT_AVAILABLE
+from ssl_hip.reporting import figures, tables
 
 TRAIN = SimpleNamespace(
     methods=["supervised", "embedding_matching"], labelled_patches=[4], draws=[0, 1], ceiling_draws=[0]

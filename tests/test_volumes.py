@@ -7,8 +7,8 @@ import samples
 import SimpleITK as sitk
 from samples import OBLIQUE, ct, extent
 
-from ssl_hip import volumes
 from ssl_hip.config import UserError
+from ssl_hip.images import volumes
 
 image = partial(samples.image, spacing=(0.8, 1.1, 2.5))
 

@@ -1,0 +1,1 @@
+"""From scans to the patches that networks learn from."""

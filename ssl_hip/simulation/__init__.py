@@ -1,0 +1,1 @@
+"""Simulated hips and the CT that a scanner makes of them."""

@@ -1,0 +1,87 @@
+"""Metal implants in a femur or hip bone, and the streaks they leave in a CT."""
+
+import numpy as np
+from scipy import ndimage
+
+from ssl_hip.simulation import shapes
+from ssl_hip.simulation.landmarks import Landmarks
+
+KINDS = ("none", "nail", "screws", "stem", "pelvic_screws")
+
+
+def _bone_x(labels: np.ndarray, grid: shapes.Point, value: int, y: float, z: float) -> float | None:
+    """Where a line along x at (y, z) meets a bone, in the middle of it."""
+    row, column = (int(np.abs(axis - q).argmin()) for axis, q in ((grid[2], z), (grid[1], y)))
+    hit = np.flatnonzero(labels[row, column] == value)
+    return float(grid[0].ravel()[hit].mean()) if len(hit) else None
+
+
+def _pelvic_screws(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, side: int) -> np.ndarray:
+    """Three screws that climb from the socket's roof into the iliac wing."""
+    head, metal = marks.head[side], np.zeros(labels.shape, bool)
+    for y in head[1] + np.array([-10.0, 0.0, 12.0]):
+        heights = head[2] + marks.radius[side] + np.array([7.0, 32.0])
+        ends = [(_bone_x(labels, grid, 3 + side, y, z), y, z) for z in heights]
+        if all(x is not None for x, _, _ in ends):
+            metal |= shapes.rod(labels.shape, grid, np.array(ends[0]), np.array(ends[1]), 2.6)
+    return metal
+
+
+def implant(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, kind: str, side: int) -> np.ndarray:
+    """Voxels of metal: nail with a lag screw, three screws, a hip stem with its head, or screws above the socket."""
+    shape = labels.shape
+    metal = np.zeros(shape, bool)
+    if kind == "none" or not marks.head:
+        return metal
+    side = side if side in marks.head else next(iter(marks.head))
+    head, middle, low = marks.head[side], marks.middle[side], marks.low[side]
+    outward = np.array([1.0 if side else -1.0, 0, 0])
+    base = head + 0.9 * (middle - head) + 12 * outward
+    if kind == "nail":
+        lag = shapes.rod(shape, grid, head, base + 0.35 * (base - head), 4.5)
+        return lag | shapes.rod(shape, grid, base + [0, 0, 30], low, 5.5)
+    if kind == "stem":
+        ball = shapes.rod(shape, grid, head, head + 0.01, 0.68 * marks.radius[side])
+        neck = shapes.rod(shape, grid, head, base, 5.5)
+        return ball | neck | shapes.rod(shape, grid, base + [0, 0, 8], 0.2 * base + 0.8 * low, 6.5)
+    if kind == "pelvic_screws":
+        return _pelvic_screws(labels, grid, marks, side)
+    for shift in ((0, 0, 8.0), (0, 6.0, -4), (0, -6.0, -4)):
+        metal |= shapes.rod(shape, grid, head + shift, base + 0.2 * (base - head) + shift, 3.2)
+    return metal
+
+
+def streaks(
+    metal: np.ndarray,
+    spacing: tuple[float, float, float],
+    rng: np.random.Generator,
+    views: int = 45,
+    voxel_mm: float = 3.0,
+) -> np.ndarray:
+    """Error that metal leaves in a filtered back-projection, HU, float32: beam hardening along long paths through it
+    (a quadratic loss of the projected thickness) and a random error of each ray that it starves of photons.
+
+    Parallel beams in the axial plane, computed on a coarse square grid in the slices that hold metal.
+    """
+    error = np.zeros(metal.shape, np.float32)
+    slices = np.flatnonzero(metal.any((1, 2)))
+    if not len(slices):
+        return error
+    first, last = slices[0], slices[-1] + 1
+    scale = (spacing[1] / voxel_mm, spacing[0] / voxel_mm)
+    coarse = ndimage.zoom(metal[first:last].astype(np.float32), (1, *scale), order=1)
+    edge = int(1.1 * max(coarse.shape[1:]))
+    pads = [(0, 0)] + [((edge - n) // 2, edge - n - (edge - n) // 2) for n in coarse.shape[1:]]
+    square, total = np.pad(coarse, pads), np.zeros((last - first, edge, edge), np.float32)
+    ramp = np.abs(np.fft.rfftfreq(edge)).astype(np.float32)
+    for angle in np.arange(views) * 180 / views:
+        path = ndimage.rotate(square, angle, axes=(1, 2), reshape=False, order=1).sum(1) * np.float32(voxel_mm / 10)
+        lost = -0.08 * path**2 + 0.10 * path * rng.standard_normal(path.shape).astype(np.float32)
+        filtered = np.fft.irfft(np.fft.rfft(lost, axis=1) * ramp, edge, axis=1).astype(np.float32)
+        smeared = np.broadcast_to(filtered[:, None, :], total.shape)
+        total += ndimage.rotate(smeared, -angle, axes=(1, 2), reshape=False, order=1)
+    inner = total[:, pads[1][0] : pads[1][0] + coarse.shape[1], pads[2][0] : pads[2][0] + coarse.shape[2]]
+    zoom = [wanted / n for wanted, n in zip(metal.shape[1:], inner.shape[1:], strict=True)]
+    to_hu = np.float32(1000 / 0.2 * np.pi / views * 10 / voxel_mm)  # attenuation of water 0.2 / cm
+    error[first:last] = ndimage.zoom(inner, (1, *zoom), order=1) * to_hu
+    return error
