@@ -90,7 +90,7 @@ def score_subject(job) -> list[Row]:
     fit = volumes.read_image(deviation_score.fit_file(root / "model", subject))
     scored = deviation_score.Subject(labels, FOREGROUND, fit)
     size = int(edge_mm / GRID_MM)
-    settings, rng = SimpleNamespace(size=size, body_hu=-300), np.random.default_rng([0, index])
+    settings, rng = SimpleNamespace(size=size, spacing_mm=GRID_MM, body_hu=-300), np.random.default_rng([0, index])
     corners = cutting.positions(Scan(body(labels), None), count, settings, 0.0, rng, subject)
     places = [scored.corner_mm(corner, GRID_MM) for corner in corners]
     return [dict(subject=subject, split="train", deviation_mm=scored.score(p, edge_mm, least_cm2)) for p in places]
@@ -158,30 +158,26 @@ def first_mode(folder: Path) -> pd.Series:
 def report(name: str, root: Path, sources: list[Path], count: int, settings, workers: int, fine: bool = True) -> dict:
     """Build one cohort and return its tables by name."""
     table = write_cohort(root, sources, count, fine, workers)
-    section = SimpleNamespace(shape_model=settings)
-    shape_cohort.build(section, root / "data" / "cohort.csv", root / "model", workers)
-    edges = (48.0, 96.0) if fine else (48.0,)
-    scored = {edge: scores(root, table, edge, settings, workers) for edge in edges}
+    shape_cohort.build(SimpleNamespace(shape_model=settings), root / "data" / "cohort.csv", root / "model", workers)
     result = {}
-    for edge, rows in scored.items():
-        table4 = deviation_score.table4(rows, settings.groups_mm)
-        result[f"table4 {name} {edge:.0f} mm, {int(rows.deviation_mm.isna().sum())} of {len(rows)} unscored"] = table4
-    if fine:
-        files = [root / label for label in table.label]
-        measures = pd.DataFrame(
-            sum(
-                parallel.run(
-                    measure, [(file, shape_cohort.parts_of(settings)) for file in files], "measuring", workers
-                ),
-                [],
-            )
-        )
-        result[f"morphometry {name}"] = measures.drop(columns=["subject", "side"]).describe().T
-        errors = parallel.run(leave_one_out, [(files, part, settings) for part in vars(settings.parts)], "LOO", workers)
-        rows = pd.DataFrame(sum(errors, []))
-        result[f"generalisation {name}"] = rows.groupby(["part", "modes"])[["mean_mm", "hd95_mm"]].agg(["mean", "std"])
-        result[f"first mode {name}"] = first_mode(root / "model").to_frame()
-    return result
+    for edge in (48.0, 96.0) if fine else (48.0,):
+        rows = scores(root, table, edge, settings, workers)
+        title = f"table4 {name} {edge:.0f} mm, {int(rows.deviation_mm.isna().sum())} of {len(rows)} unscored"
+        result[title] = deviation_score.table4(rows, settings.groups_mm)
+    return result | (anatomy(name, root, [root / label for label in table.label], settings, workers) if fine else {})
+
+
+def anatomy(name: str, root: Path, files: list[Path], settings, workers: int) -> dict[str, pd.DataFrame]:
+    """Return the tables of measures, of leave-one-out errors and of first modes."""
+    jobs = [(file, shape_cohort.parts_of(settings)) for file in files]
+    measures = pd.DataFrame(sum(parallel.run(measure, jobs, "measuring", workers), []))
+    jobs = [(files, part, settings) for part in vars(settings.parts)]
+    errors = pd.DataFrame(sum(parallel.run(leave_one_out, jobs, "leaving one out", workers), []))
+    return {
+        f"morphometry {name}": measures.drop(columns=["subject", "side"]).describe().T,
+        f"generalisation {name}": errors.groupby(["part", "modes"])[["mean_mm", "hd95_mm"]].agg(["mean", "std"]),
+        f"first mode {name}": first_mode(root / "model").to_frame(),
+    }
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import SimpleITK as sitk
 from scipy import ndimage, sparse
 
+ROUNDING = 0.01  # of a voxel: what a header's rounded spacing adds to an axis asks for no further voxel
 INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
 
 
@@ -86,7 +87,7 @@ def new_axis(size: int, spacing_mm: float, target_mm: float) -> tuple[int, float
 
     Counted from the centre of the axis' own first voxel.
     """
-    new_size = max(1, math.ceil(size * spacing_mm / target_mm - 1e-6))
+    new_size = max(1, math.ceil(size * spacing_mm / target_mm - ROUNDING))
     return new_size, (size - 1) * spacing_mm / 2 - (new_size - 1) * target_mm / 2
 
 
