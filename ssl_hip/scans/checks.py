@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from ssl_hip import parallel
 from ssl_hip.images import grids, labels, nifti, volumes
 from ssl_hip.images.faults import Fault, FaultError
-from ssl_hip.scans import ct_checks, label_checks
+from ssl_hip.scans import ct_checks, label_checks, manifest
 
 MEMORY_MB = 1800  # of one worker, for a scan of 512 x 512 x 500 voxels and four label files
 ADD_BONE = "add it, or take its name out of cohort.foreground"
@@ -67,7 +67,7 @@ def _check_row(paths: tuple[str, str], values: Values, root: Path) -> Checked:
 
 
 def _from_root(faults: list[Fault], root: Path) -> list[Fault]:
-    return [fault._replace(file=os.path.relpath(fault.file, root)) for fault in faults]
+    return [fault._replace(file=manifest.from_root(fault.file, root)) for fault in faults]
 
 
 def check_scan(image_path: Path | str, label: str, values: Values, root: Path = Path()) -> Checked:

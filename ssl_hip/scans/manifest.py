@@ -1,5 +1,6 @@
 """What every source of scans shares: rows of the manifest, splits and files."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,12 @@ Row = dict[str, Any]
 def counts(cohort: SimpleNamespace) -> dict[str, int]:
     """Subjects asked for, a split each."""
     return {split: int(getattr(cohort.subjects, split)) for split in SPLITS}
+
+
+def from_root(path: Path | str, root: Path) -> str:
+    """Return a path as cohort.csv and messages name it: from root where it lies below or beside it, else absolute."""
+    near = os.path.relpath(path, root)
+    return os.path.abspath(path) if near.startswith(os.path.join("..", "..")) else near
 
 
 def row(

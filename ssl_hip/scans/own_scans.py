@@ -1,6 +1,5 @@
 """The user's own scans: listed by their layout, checked, split, and referenced where they lie."""
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,7 +33,7 @@ def rows(cohort: SimpleNamespace, root: Path, workers: int | None = None) -> lis
 
 
 def _listed(cohort: SimpleNamespace, root: Path) -> pd.DataFrame:
-    """List the scans, paths from root."""
+    """List the scans, paths as manifest.from_root gives them."""
     source = root / cohort.path
     if not cohort.path or not source.exists():
         raise UserError(
@@ -44,9 +43,8 @@ def _listed(cohort: SimpleNamespace, root: Path) -> pd.DataFrame:
     if table.empty:
         raise UserError(f"{cohort.path}: lists no scans; add some")
     for column in ("image", "label"):
-        table[column] = [
-            ";".join(os.path.relpath(path, root) for path in text.split(";")) if text else "" for text in table[column]
-        ]
+        paths = table[column].str.split(";")
+        table[column] = [";".join(manifest.from_root(path, root) for path in each if path) for each in paths]
     return table
 
 
