@@ -26,7 +26,8 @@ def project(tmp_path_factory):
     """The smoke profile on 14 scans in data/mine, a label for the first four."""
     root = scratch.copy(tmp_path_factory.mktemp("own"))
     edit(root, cohort={"subjects": {"train": 14, "validation": 0, "test": 0}})
-    code = "from ssl_hip import cohort, config; cohort.build(config.load('cohort'), config.ROOT)"
+    code = "from ssl_hip import config; from ssl_hip.preparation import cohort"
+    code += "; cohort.build(config.load('cohort'), config.ROOT)"
     assert scratch.run(root, "python", "-c", code).returncode == 0
     (root / "data" / "cohort").rename(root / "data" / "mine")
     for path in sorted((root / "data/mine/labels").iterdir())[4:]:
