@@ -33,6 +33,8 @@ def test_nothing_to_do_the_second_time(project):
 def test_running_again_gives_the_same_bytes(project):
     done = scratch.run(project, "dvc", "repro", "--force")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    warnings = [line for line in (done.stdout + done.stderr).splitlines() if "Warning:" in line]
+    assert not warnings  # reports leave them out, a reader of the terminal or of JupyterLab sees them
     assert unchanged(project), scratch.git(project, "diff", "dvc.lock", "results").stdout
 
 
