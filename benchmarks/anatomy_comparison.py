@@ -1,8 +1,8 @@
 """Hold the phantom against real anatomies: python -m benchmarks.anatomy_comparison --labelmaps FOLDER [--out FOLDER].
 
 For as many phantoms as there are label maps, at 1 mm: morphometry, leave-one-out error of the shape model against its
-number of modes, and Table 4 of random patches of 48 and 96 mm, cross-fitted; then Table 4 of the default profile's
-training phantoms. Prints tables and writes them as CSV. 16 minutes on 2 cores.
+number of modes, and Table 4 of random patches of 48 and 96 mm, cross-fitted. Prints tables and writes them as CSV.
+@@ minutes on 2 cores.
 """
 
 import argparse
@@ -16,19 +16,20 @@ import pandas as pd
 import SimpleITK as sitk
 
 from ssl_hip import config, metrics, parallel
-from ssl_hip.images import volumes
+from ssl_hip.images import resampling, volumes
 from ssl_hip.images.isotropic import Scan
 from ssl_hip.preparation import cutting
 from ssl_hip.scans import manifest
 from ssl_hip.shape import deviation_score, morphometry, shape_cohort, shape_model, shape_parts
 from ssl_hip.shape.distance_field import Field
-from ssl_hip.simulation import phantom
+from ssl_hip.simulation import ct_simulation, phantom, shapes
+from ssl_hip.simulation.landmarks import depths, landmarks
 
 FOREGROUND = [1, 2, 3, 4]
 MODES = (1, 2, 5, 10, 15, 20, 30)
-SKIN_MM = (13.0, 22.0)  # skin lies this far from the bones' box at its side and in front
+SUBCUTANEOUS_MM = 22.0  # fat, in the middle of ct_simulation's range
 GRID_MM = 3.0  # of the patches' places, as in the default profile
-DISEASED = 0.4
+EDGES_MM = (48.0, 96.0)  # of the patches; the default profile's and the paper's order of magnitude
 SHAFT_MM = 40.0  # more of the femur than the phantom's scan shows, for the neck-shaft angle
 Row = dict[str, float | str | int]
 
@@ -41,29 +42,24 @@ def write_real(job: tuple[Path, Path]) -> None:
     volumes.write(sitk.ConstantPad(sitk.Cast(labels, sitk.sitkUInt8), margin, margin, 0), target)
 
 
-def write_phantom(job: tuple[int, bool, bool, Path]) -> None:
-    """Store the label map of a phantom: as the default profile draws its spacing, or fine, at 1 mm with more shaft."""
-    index, diseased, fine, target = job
+def write_phantom(job: tuple[int, bool, Path]) -> None:
+    """Store the label map of a phantom at 1 mm, with more shaft than in a cohort."""
+    index, diseased, target = job
     anatomy = phantom.draw_anatomy(np.random.default_rng([0, 1, index]), diseased)
-    rng = np.random.default_rng([0, 7, index])
-    in_plane, slices = (1.0, 1.0) if fine else (round(float(rng.uniform(*r)), 2) for r in ((1.6, 2.2), (2.0, 3.0)))
-    spacing = (in_plane, in_plane, slices)
-    with mock.patch.object(phantom, "LOW_MM", phantom.LOW_MM - [0, 0, SHAFT_MM if fine else 0]):
-        image = sitk.GetImageFromArray(phantom.label_map(anatomy, spacing))
-    image.SetSpacing(spacing)
-    volumes.write(image, target)
+    with mock.patch.object(phantom, "LOW_MM", phantom.LOW_MM - [0, 0, SHAFT_MM]):
+        labels = phantom.label_map(anatomy, (1.0, 1.0, 1.0))
+    volumes.write(sitk.GetImageFromArray(labels), target)
 
 
-def write_cohort(root: Path, sources: list[Path], phantoms: int, fine: bool, workers: int) -> pd.DataFrame:
+def write_cohort(root: Path, sources: list[Path], phantoms: int, diseased: float, workers: int) -> pd.DataFrame:
     """Write label maps and a manifest of training subjects: real ones where sources are given, else phantoms."""
     names = [path.name.split(".")[0] for path in sources] or [f"p{i:03d}" for i in range(phantoms)]
     files = [root / "data" / "labels" / f"{name}.nii.gz" for name in names]
     if sources:
         parallel.run(write_real, list(zip(sources, files, strict=True)), "label maps", workers)
     else:
-        ill = np.random.default_rng([0, 0]).permutation(phantoms)[: round(DISEASED * phantoms)]
-        jobs = [(i, i in ill, fine, file) for i, file in enumerate(files)]
-        parallel.run(write_phantom, jobs, "phantoms", workers)
+        ill = np.random.default_rng([0, 0]).permutation(phantoms)[: round(diseased * phantoms)]
+        parallel.run(write_phantom, [(i, i in ill, file) for i, file in enumerate(files)], "phantoms", workers)
     place = [f"data/labels/{file.name}" for file in files]  # no image is needed but its grid, which is the label's
     table = pd.DataFrame(dict(subject=names, split="train", image=place, label=place, held_out=""))
     table.to_csv(root / "data" / "cohort.csv", index=False)
@@ -71,16 +67,12 @@ def write_cohort(root: Path, sources: list[Path], phantoms: int, fine: bool, wor
 
 
 def body(labels: sitk.Image) -> np.ndarray:
-    """Return HU of a body around the bones (0 inside, air outside) on the patches' grid: as ct_simulation shapes it."""
-    bone, spacing = np.argwhere(volumes.to_array(labels) > 0)[:, ::-1], np.array(labels.GetSpacing())
-    low, high = bone.min(0) * spacing, (bone.max(0) + 1) * spacing
-    centre, half = (low + high) / 2, (high - low) / 2
-    width = half[0] + SKIN_MM[0]
-    depth = max(0.58 * width, half[1] + SKIN_MM[1])
-    nx, ny, nz = np.ceil(np.array(labels.GetSize()) * spacing / GRID_MM).astype(int)
-    x, y = (np.abs((np.arange(n) + 0.5) * GRID_MM - c) for n, c in ((nx, centre[0]), (ny, centre[1])))
-    inside = (x[None] / width) ** 2.6 + (y[:, None] / depth) ** 2.6 < 1
-    return np.repeat(np.where(inside, 0, volumes.AIR_HU)[None].astype(np.float32), nz, 0)
+    """Return HU on the patches' grid: 0 within the body that ct_simulation draws around the bones, air outside."""
+    coarse = resampling.resample(labels, GRID_MM, label=True)
+    voxels, spacing = volumes.to_array(coarse), coarse.GetSpacing()
+    marks, grid = landmarks(depths(voxels, spacing), spacing), shapes.grid_of(voxels.shape, spacing)
+    inside = ct_simulation.skin_distance(grid, marks, SUBCUTANEOUS_MM) < 0
+    return np.broadcast_to(np.where(inside, np.float32(0), np.float32(volumes.AIR_HU)), voxels.shape)
 
 
 def score_subject(job) -> list[Row]:
@@ -114,12 +106,10 @@ def leave_one_out(job) -> list[Row]:
     """Return the error of a part's model for every bone and number of modes, both hips of the subject left out."""
     files, part, settings = job
     parts = {part: shape_cohort.parts_of(settings)[part]}
-    read = (shape_parts.bones(volumes.read_image(file), parts, shape_cohort.DISTANCE_MM) for file in files)
-    subjects = [{bone.side: bone.distance for bone in found} for found in read]
-    heights = [np.ptp(np.flatnonzero((bones["right"].values < 0).any((1, 2)))) for bones in subjects]
-    cuts = [(bones["right"].values[[0, -1]] < 0).any() for bones in subjects]
-    whole = [i for i, cut in enumerate(cuts) if not cut]
-    first = whole[int(np.argsort([heights[i] for i in whole])[len(whole) // 2])] if whole else int(np.argmax(heights))
+    found = [list(shape_parts.bones(volumes.read_image(f), parts, shape_cohort.DISTANCE_MM)) for f in files]
+    surveys = [shape_cohort.measured(i, bone) for i, bones in enumerate(found) for bone in bones]
+    first = shape_cohort.templates(surveys, {i: i for i in range(len(files))})[0]
+    subjects = [{bone.side: bone.distance for bone in bones} for bones in found]
     template = shape_model.template_of(subjects[first]["right"])
     groups = np.array([i for i, bones in enumerate(subjects) for _ in bones])
     moved = (shape_model.correspond(template, d, settings.grid_mm) for bones in subjects for d in bones.values())
@@ -155,16 +145,15 @@ def first_mode(folder: Path) -> pd.Series:
     return pd.Series(shares, name="first mode's share")
 
 
-def report(name: str, root: Path, sources: list[Path], count: int, settings, workers: int, fine: bool = True) -> dict:
-    """Build one cohort and return its tables by name."""
-    table = write_cohort(root, sources, count, fine, workers)
+def report(name: str, root: Path, table: pd.DataFrame, settings, workers: int) -> dict[str, pd.DataFrame]:
+    """Build the shape model of a cohort that is written and return all tables by their titles."""
     shape_cohort.build(SimpleNamespace(shape_model=settings), root / "data" / "cohort.csv", root / "model", workers)
     result = {}
-    for edge in (48.0, 96.0) if fine else (48.0,):
+    for edge in EDGES_MM:
         rows = scores(root, table, edge, settings, workers)
         title = f"table4 {name} {edge:.0f} mm, {int(rows.deviation_mm.isna().sum())} of {len(rows)} unscored"
         result[title] = deviation_score.table4(rows, settings.groups_mm)
-    return result | (anatomy(name, root, [root / label for label in table.label], settings, workers) if fine else {})
+    return result | anatomy(name, root, [root / label for label in table.label], settings, workers)
 
 
 def anatomy(name: str, root: Path, files: list[Path], settings, workers: int) -> dict[str, pd.DataFrame]:
@@ -188,12 +177,13 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=config.ROOT, help="folder of params.yaml")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    settings = config.load("shape_model", root=arguments.params).shape_model
-    files = manifest.volume_files(arguments.labelmaps)
-    kinds = {"real": (files, len(files), True), "phantom": ([], len(files), True), "default profile": ([], 60, False)}
-    for name, (sources, count, fine) in kinds.items():
+    params = config.load("shape_model", "cohort.phantom.diseased", root=arguments.params)
+    files, diseased = manifest.volume_files(arguments.labelmaps), params.cohort.phantom.diseased
+    for name, sources in {"real": files, "phantom": []}.items():
         with TemporaryDirectory() as folder:
-            for title, table in report(name, Path(folder), sources, count, settings, arguments.workers, fine).items():
+            table = write_cohort(Path(folder), sources, len(files), diseased, arguments.workers)
+            found = report(name, Path(folder), table, params.shape_model, arguments.workers)
+            for title, table in found.items():
                 print(f"\n{title}\n{table.round(3).to_string()}", flush=True)
                 if arguments.out:
                     arguments.out.mkdir(parents=True, exist_ok=True)

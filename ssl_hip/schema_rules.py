@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
+from ssl_hip.images import label_values
 from ssl_hip.scans.manifest import volume_files
 
 Problems = Iterator[tuple[str, str]]
@@ -133,7 +134,7 @@ def foreground_is_named(source: str, layout: str, foreground: list, background: 
 
 def bones_are_foreground(parts: dict, foreground: list, root: Path) -> Problems:
     """A shape model is made of foreground; several bones in one label value would be taken for one."""
-    values = [i if isinstance(name, str) else name for i, name in enumerate(foreground, start=1)]
+    values = label_values.foreground(foreground)
     for bone, sides in parts.items():
         for side, value in sides.items():
             if value not in values:

@@ -29,7 +29,8 @@ def test_a_contender_that_is_not_installed_is_told(monkeypatch):
 def test_anatomies_are_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(anatomy_comparison, "MODES", (1, 2))
     settings = config.load("shape_model").shape_model
-    tables = anatomy_comparison.report("phantom", tmp_path, [], 4, settings, 2)
+    cohort = anatomy_comparison.write_cohort(tmp_path, [], 4, 0.5, 2)
+    tables = anatomy_comparison.report("phantom", tmp_path, cohort, settings, 2)
     assert len(tables) == 5 and all(isinstance(table, pd.DataFrame) for table in tables.values())
     errors = tables["generalisation phantom"]["mean_mm"]["mean"]
     assert errors["femur", 2] < errors["femur", 1] and errors.between(0.2, 6).all()

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from samples import bone, ct, image, write_pair
 
-from ssl_hip.images import grids, labels, resampling, volumes
+from ssl_hip.images import grids, label_values, labels, resampling, volumes
 from ssl_hip.images.faults import FaultError
 
 
@@ -27,9 +27,9 @@ def test_several_files_are_numbered_and_the_first_keeps_a_voxel(tmp_path):
 
 
 def test_names_stand_for_numbers():
-    assert labels.foreground_values(["hip_left", "hip_right"]) == [1, 2]
-    assert labels.foreground_values([3, 7]) == [3, 7]
-    assert labels.background_values(["hip_left"], [0, 5]) == [0] and labels.background_values([1], [0, 5]) == [0, 5]
+    assert label_values.foreground(["hip_left", "hip_right"]) == [1, 2]
+    assert label_values.foreground([3, 7]) == [3, 7]
+    assert label_values.background(["hip_left"], [0, 5]) == [0] and label_values.background([1], [0, 5]) == [0, 5]
 
 
 @pytest.mark.parametrize("code", ["RAS", "LPI", "PIR"])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from ssl_hip.images import labels, resampling, volumes
+from ssl_hip.images import label_values, labels, resampling, volumes
 
 
 class Scan(NamedTuple):
@@ -34,7 +34,7 @@ def read(
     del grid
     voxels, spacing = volumes.canonical_view(label)
     mask = np.zeros(voxels.shape, bool)
-    for value in labels.foreground_values(foreground):  # np.isin would hold four copies
+    for value in label_values.foreground(foreground):  # np.isin would hold four copies
         mask |= voxels == value
     return Scan(hu, resampling.isotropic_label(mask.view(np.uint8), spacing, spacing_mm)), label
 

@@ -11,16 +11,6 @@ from ssl_hip.images.faults import Fault, FaultError
 ELSEWHERE = "name the label of this image, or export it again in its place"
 
 
-def foreground_values(foreground: list[int] | list[str]) -> list[int]:
-    """Return the label values that count as foreground: names of files stand for 1, 2, ... in their order."""
-    return [i if isinstance(name, str) else name for i, name in enumerate(foreground, start=1)]
-
-
-def background_values(foreground: list[int] | list[str], background: list[int]) -> list[int]:
-    """Return the label values that count as background; 0 alone where the foreground is named by files."""
-    return [0] if isinstance(foreground[0], str) else list(background)
-
-
 def read(label: str, root: Path, onto: sitk.Image | None = None) -> sitk.Image:
     """Read a label as uint8: a single file's own values; of several files, i + 1 where file i is not 0.
 
@@ -41,8 +31,13 @@ def read(label: str, root: Path, onto: sitk.Image | None = None) -> sitk.Image:
     return combine(parts)
 
 
+def files(label: str, root: Path) -> list[Path]:
+    """Return all files that a label is read from, an MHD's voxels too; none of an empty one."""
+    return [file for path in paths(label, root) for file in volumes.files(path)] if label else []
+
+
 def paths(label: str, root: Path) -> list[Path]:
-    """Return the label's files."""
+    """Return the files that a label names."""
     return [Path(root) / name for name in label.split(";")]
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ssl_hip import metrics
 from ssl_hip.config import UserError
-from ssl_hip.images import dicom, isotropic, labels, volumes
+from ssl_hip.images import dicom, isotropic, label_values, volumes
 from ssl_hip.scans.manifest import SPLITS
 from ssl_hip.shape.deviation_score import Subject, fit_file
 from ssl_hip.shape.shape_parts import largest_piece
@@ -62,7 +62,7 @@ def scorer(label: sitk.Image | None, job: Job) -> Callable[[np.ndarray], float]:
     fit = fit_file(job.shapes, job.subject["subject"])
     if label is None or not fit.is_file():
         return lambda corner: np.nan
-    settings, foreground = job.params.patches, labels.foreground_values(job.params.cohort.foreground)
+    settings, foreground = job.params.patches, label_values.foreground(job.params.cohort.foreground)
     subject, edge_mm = Subject(label, foreground, volumes.read_image(fit)), settings.size * settings.spacing_mm
     least = job.params.shape_model.min_surface_cm2
     return lambda corner: subject.score(subject.corner_mm(corner, settings.spacing_mm), edge_mm, least)

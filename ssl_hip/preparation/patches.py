@@ -52,10 +52,7 @@ def scan_files(cohort: pd.DataFrame, data: Path) -> list[Path]:
     """Return the files of all images, labels and shape model's fits."""
     root, files = data.parent, sorted((data / "shape_model" / "fits").glob("*"))
     files += [file for name in cohort.image for file in volumes.files(root / name)]
-    files += [
-        file for name in cohort.label if name for path in labels.paths(name, root) for file in volumes.files(path)
-    ]
-    return files
+    return files + [file for name in cohort.label for file in labels.files(name, root)]
 
 
 def plan_jobs(params: SimpleNamespace, cohort: pd.DataFrame, data: Path, folder: Path) -> list[cutting.Job]:

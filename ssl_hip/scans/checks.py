@@ -12,7 +12,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from ssl_hip import parallel
-from ssl_hip.images import grids, labels, nifti, volumes
+from ssl_hip.images import grids, label_values, labels, nifti, volumes
 from ssl_hip.images.faults import Fault, FaultError
 from ssl_hip.scans import ct_checks, label_checks, manifest
 
@@ -39,8 +39,8 @@ class Values(NamedTuple):
     @classmethod
     def of(cls, cohort: SimpleNamespace) -> "Values":
         """Return those of params.yaml, files' names as numbers."""
-        background = labels.background_values(cohort.foreground, cohort.background)
-        return cls(labels.foreground_values(cohort.foreground), background)
+        background = label_values.background(cohort.foreground, cohort.background)
+        return cls(label_values.foreground(cohort.foreground), background)
 
 
 def examine(scans: pd.DataFrame, values: Values, root: Path, workers: int | None = None) -> list[Checked]:

@@ -48,7 +48,7 @@ def measure_side(femur: Field, hip_bone: Field) -> dict[str, float]:
     """Return the measures of one side from the signed distances of its two bones."""
     head = femoral_head(femur, hip_bone)
     lowest, median = joint_space(head, hip_bone)
-    start, down, radius = shaft(femur, head)
+    down, radius = shaft(femur, head)
     wing, thin = wing_thickness(hip_bone, head)
     return dict(
         neck_shaft_deg=neck_shaft_angle(femur, head, down),
@@ -87,19 +87,19 @@ def joint_space(head: Head, hip_bone: Field) -> tuple[float, float]:
     return (float(np.percentile(gap, 5)), float(np.median(gap))) if len(gap) else (np.nan, np.nan)
 
 
-def shaft(femur: Field, head: Head) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return a point, the direction downwards and the radius of the shaft; NaN where the scan shows too little."""
+def shaft(femur: Field, head: Head) -> tuple[np.ndarray, float]:
+    """Return the direction downwards and the radius of the shaft; NaN where the scan shows too little."""
     points = femur.points()[femur.values.ravel() < 0]
     points = points[points[:, 2] < head.centre[2] - SHAFT_MM[0] * head.radius_mm / USUAL_RADIUS_MM]
     heights, slices = np.unique(points[:, 2], return_inverse=True)
     if len(heights) * femur.spacing_mm < SHAFT_MM[1]:
-        return np.full(3, np.nan), np.full(3, np.nan), np.nan
+        return np.full(3, np.nan), np.nan
     count = np.bincount(slices)
     centres = np.stack([np.bincount(slices, points[:, i]) / count for i in range(2)], -1)
     slope = np.polyfit(heights, centres, 1)[0]
     down = -np.r_[slope, 1] / np.linalg.norm(np.r_[slope, 1])
     area = np.median(count) * femur.spacing_mm**2 * abs(down[2])
-    return np.r_[centres.mean(0), heights.mean()], down, float(np.sqrt(area / np.pi))
+    return down, float(np.sqrt(area / np.pi))
 
 
 def neck_shaft_angle(femur: Field, head: Head, down: np.ndarray) -> float:

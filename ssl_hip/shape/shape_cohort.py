@@ -55,7 +55,7 @@ def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int 
     """
     settings, root = params.shape_model, cohort_csv.parent.parent
     cohort = manifest.read(cohort_csv).query("label != ''")
-    files = [path for label in cohort.label for path in labels.paths(label, root)]
+    files = [file for label in cohort.label for file in labels.files(label, root)]
     name = parallel.fingerprint([settings, cohort_csv.read_text()], files)
     work = folder.parent / ".unfinished" / f"{folder.name}-{name}"
     tasks = {
@@ -112,13 +112,15 @@ def _train(training: list[Task], fold_of: dict[str, int], settings, work: Path, 
 
 def survey(task: Task) -> list[dict[str, Any]]:
     """Return for each bone of a subject its size and by how many faces of the scan it is cut."""
-    found = []
-    for bone in shape_parts.bones(read_labels(task), task.parts, DISTANCE_MM):
-        inside = bone.distance.values < 0
-        cuts = sum(bool(inside.take(end, axis).any()) for axis in range(3) for end in (0, -1))
-        height = float(np.ptp(np.flatnonzero(inside.any((1, 2)))))
-        found.append(dict(subject=task.subject, part=bone.part, side=bone.side, cuts=cuts, height=height))
-    return found
+    return [measured(task.subject, bone) for bone in shape_parts.bones(read_labels(task), task.parts, DISTANCE_MM)]
+
+
+def measured(subject: Any, bone: shape_parts.Bone) -> dict[str, Any]:
+    """Return a bone's height in voxels and by how many faces of the scan it is cut, as `templates` takes them."""
+    inside = bone.distance.values < 0
+    cuts = sum(bool(inside.take(end, axis).any()) for axis in range(3) for end in (0, -1))
+    height = float(np.ptp(np.flatnonzero(inside.any((1, 2)))))
+    return dict(subject=subject, part=bone.part, side=bone.side, cuts=cuts, height=height)
 
 
 def templates(surveys: list[dict[str, Any]], fold_of: dict[str, int]) -> list[str]:

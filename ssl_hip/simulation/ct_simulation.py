@@ -68,13 +68,18 @@ def _soft_tissue(
     is_muscle = (muscle > -tissue.muscle_share) & planes
     shade = smooth_field(shape, (16, 20, 24), rng) * np.float32(7)
     hu = shade + np.where(is_muscle, np.float32(tissue.muscle_hu), np.float32(tissue.fat_hu))
-    half_x = marks.half_size[0] + tissue.subcutaneous_mm * 0.6
-    half_y = max(0.58 * half_x, marks.half_size[1] + tissue.subcutaneous_mm)
-    x, y = (grid[0] - marks.centre[0]) / half_x, (grid[1] - marks.centre[1]) / half_y
-    ratio = (np.abs(x) ** 2.6 + np.abs(y) ** 2.6) ** (1 / 2.6) - 1
-    skin = (ratio * np.float32(half_y)).astype(np.float32) + smooth_field(shape, (4, 7, 7), rng) * np.float32(4)
+    skin = skin_distance(grid, marks, tissue.subcutaneous_mm) + smooth_field(shape, (4, 7, 7), rng) * np.float32(4)
     hu[skin > -tissue.subcutaneous_mm * 0.7] = tissue.fat_hu
     return hu, skin
+
+
+def skin_distance(grid: Grid, marks: Landmarks, subcutaneous_mm: float) -> np.ndarray:
+    """Return the distance in mm to the skin, negative inside: a superellipse around all bone, alike in all slices."""
+    half_x = marks.half_size[0] + subcutaneous_mm * 0.6
+    half_y = max(0.58 * half_x, marks.half_size[1] + subcutaneous_mm)
+    x, y = (grid[0] - marks.centre[0]) / half_x, (grid[1] - marks.centre[1]) / half_y
+    ratio = (np.abs(x) ** 2.6 + np.abs(y) ** 2.6) ** (1 / 2.6) - 1
+    return (ratio * np.float32(half_y)).astype(np.float32)
 
 
 def _vessels(hu: np.ndarray, grid: Grid, marks: Landmarks, tissue: Tissue, rng: np.random.Generator) -> None:
