@@ -4,8 +4,11 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ssl_hip.losses import entropy
+
+PAIRS = 1 << 22  # of voxels and references at once, 16 MB: memory depends neither on their number nor on k and l
 
 
 class Match(NamedTuple):
@@ -39,38 +42,36 @@ def sample_references(embeddings, mask, k: int, runs: int, generator: torch.Gene
     return embeddings.movedim(1, -1).flatten(0, -2)[chosen].float(), count
 
 
-def similarity(embeddings, references, kernel: str = "cosine", reduce: str = "mean") -> torch.Tensor:
-    """Return the similarity (B, D, H, W) of embeddings (B, C, D, H, W) to references (l, k, C).
+def similarity(queries, references, kernel: str = "cosine", reduce: str = "mean") -> torch.Tensor:
+    """Return the similarity (..., n) of queries (..., C) to n classes of references (n, l, k, C).
 
     kernel: cosine, or euclidean 1 / (1 + d). reduce over k: mean or max; then the mean over l.
     """
     if (kernel, reduce) == ("cosine", "mean"):
-        return collapsed_cosine(embeddings, references)
-    queries = embeddings.movedim(1, -1)  # (B, D, H, W, C)
-    runs = [
-        reduce_over_k(pairwise(queries, run, kernel), reduce) for run in references
-    ]  # one run at a time: less memory
-    return torch.stack(runs).mean(0)
+        return collapsed_cosine(queries, references)
+    voxels = queries.reshape(-1, queries.shape[-1])
+    chunks = voxels.split(max(1, PAIRS // references[..., 0].numel()))
+    options = {"use_reentrant": False, "preserve_rng_state": False}
+    parts = [checkpoint(pairwise, chunk, references, kernel, reduce, **options) for chunk in chunks]
+    return torch.cat(parts).view(*queries.shape[:-1], len(references))
 
 
-def collapsed_cosine(embeddings: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+def collapsed_cosine(queries: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
     """Mean of the cosines to all references = one dot product with the mean of the normalised references."""
-    direction = F.normalize(references, dim=-1).mean((0, 1))
-    dot = torch.einsum("bcdhw,c->bdhw", embeddings, direction)
-    return dot / embeddings.norm(dim=1).clamp(min=1e-12)
+    direction = F.normalize(references, dim=-1).mean((1, 2))  # (n, C)
+    return queries @ direction.T / queries.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 
-def pairwise(queries: torch.Tensor, references: torch.Tensor, kernel: str) -> torch.Tensor:
-    """Return the kernel (..., k) between queries (..., C) and references (k, C)."""
+def pairwise(queries: torch.Tensor, references: torch.Tensor, kernel: str, reduce: str) -> torch.Tensor:
+    """Return the similarity (voxels, n) of queries (voxels, C) from every pair."""
+    flat = references.flatten(0, -2)
     if kernel == "cosine":
-        return F.normalize(queries, dim=-1) @ F.normalize(references, dim=-1).T
-    exact = "donot_use_mm_for_euclid_dist"  # the faster way is wrong by 1e-3 between near vectors
-    return 1 / (1 + torch.cdist(queries.flatten(0, -2), references, compute_mode=exact).view(*queries.shape[:-1], -1))
-
-
-def reduce_over_k(values: torch.Tensor, reduce: str) -> torch.Tensor:
-    """Mean or max over the last axis."""
-    return values.mean(-1) if reduce == "mean" else values.amax(-1)
+        values = F.normalize(queries, dim=-1) @ F.normalize(flat, dim=-1).T
+    else:
+        exact = "donot_use_mm_for_euclid_dist"  # the faster way is wrong by 1e-3 between near vectors
+        values = 1 / (1 + torch.cdist(queries, flat, compute_mode=exact))
+    values = values.view(len(queries), *references.shape[:-1])  # (voxels, n, l, k)
+    return (values.mean(-1) if reduce == "mean" else values.amax(-1)).mean(-1)
 
 
 def match(queries, embeddings, object_mask, background_mask, settings, generator) -> Match:
@@ -81,14 +82,13 @@ def match(queries, embeddings, object_mask, background_mask, settings, generator
     k, runs = settings.references, settings.runs
     inside, n_inside = sample_references(embeddings.detach(), object_mask, k, runs, generator)
     outside, n_outside = sample_references(embeddings.detach(), background_mask, k, runs, generator)
-    queries = queries.float()
+    references = torch.stack([inside, outside])  # (2, l, k, C)
+    queries = queries.movedim(1, -1).float()  # (B, D, H, W, C), as they lie in memory
     if settings.center:
-        common = (inside.mean((0, 1)) + outside.mean((0, 1))) / 2  # (C,), one vector an iteration
-        inside, outside = inside - common, outside - common
-        queries = queries - common[:, None, None, None]
+        common = references.mean((0, 1, 2))  # (C,), one vector an iteration
+        references, queries = references - common, queries - common
     valid = ((n_inside > 0) & (n_outside > 0)).float().expand(len(queries))[:, None, None, None]
-    kernel = settings.kernel, settings.reduce
-    return Match(similarity(queries, inside, *kernel), similarity(queries, outside, *kernel), valid)
+    return Match(*similarity(queries, references, settings.kernel, settings.reduce).unbind(-1), valid)
 
 
 def match_pairs(queries, embeddings, object_mask, background_mask, settings, generator) -> Match:

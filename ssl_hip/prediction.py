@@ -112,13 +112,13 @@ def segment(image: sitk.Image, run: Run, batch: int = 4) -> Segmentation:
 def probability_and_entropy(network: UNet3d, x: torch.Tensor, precision: str = "float32") -> torch.Tensor:
     """Return (B, 2, D, H, W): foreground probability without dropout, and MC dropout's mean entropy in nats.
 
-    x: (B, 1, D, H, W). The passes of one window are one batch: dropout masks do not depend on x's batch size.
+    x: (B, 1, D, H, W), window by window for the entropy, so that dropout masks do not depend on x's batch size.
     """
     x = _to_device(network, x)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         probability = _foreground(network, x)
-        passes = [mc_dropout(network, window.expand(PASSES, -1, -1, -1, -1), 1) for window in x.split(1)]
-    return torch.stack([probability, torch.stack([each.mean_entropy.mean(0) for each in passes])], 1)
+        entropy = torch.cat([mc_dropout(network, window, PASSES).mean_entropy for window in x.split(1)])
+    return torch.stack([probability, entropy], 1)
 
 
 def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[Path, Path]:

@@ -51,6 +51,8 @@ class StudentTeacher:
             parts = [torch.cat(parts)]
         with self.autocast():
             outputs = [self.student(self.add_noise(part, self.settings.student_noise)) for part in parts]
+        if len(outputs) == 1:
+            return outputs[0]
         return tuple(torch.cat(values) for values in zip(*outputs, strict=True))
 
     def teacher_noise(self, image: torch.Tensor) -> torch.Tensor:
@@ -69,6 +71,11 @@ class StudentTeacher:
         for (_, t), (_, s) in zip(self.teacher.named_buffers(), self.student.named_buffers(), strict=True):
             if not t.is_floating_point():
                 t.copy_(s)
+
+
+def after(volume: torch.Tensor, n: int) -> torch.Tensor:
+    """Return volume[n:] (B, C, D, H, W), whose gradient lies in memory as the volume does: channels last."""
+    return volume.movedim(1, -1)[n:].movedim(-1, 1)
 
 
 def threshold(bounds: list[float], weight: float) -> float:

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ssl_hip.dropout import Dropout
+from ssl_hip.dropout import ReluDropout
 from ssl_hip.losses import entropy
+
+VOXELS_AT_ONCE = 1 << 18  # 8 patches of 32^3: more gain nothing and take memory
 
 
 class Prediction(NamedTuple):
@@ -20,7 +22,7 @@ class Prediction(NamedTuple):
 @contextmanager
 def dropout_on(network: nn.Module):
     """Switch on the dropout of a network in eval mode, and nothing else: its norm statistics stay untouched."""
-    layers = [module for module in network.modules() if isinstance(module, Dropout)]
+    layers = [module for module in network.modules() if isinstance(module, ReluDropout)]
     before = [layer.training for layer in layers]
     for layer in layers:
         layer.train()
@@ -35,13 +37,17 @@ def dropout_on(network: nn.Module):
 def mc_dropout(network: nn.Module, image: torch.Tensor, passes: int, noise=None) -> Prediction:
     """Run `passes` stochastic passes over images (B, 1, D, H, W); entropies in float32 from log_softmax.
 
+    Small images share a batch: several passes at once cost less than one after the other.
     noise: a function that returns a noisy copy of the image, called once a pass; None for no noise.
     """
+    at_once = max(1, VOXELS_AT_ONCE // image.numel())
     probability, total_entropy = 0.0, 0.0
     with dropout_on(network):
-        for _ in range(passes):
-            logits, _ = network(image if noise is None else noise(image))
+        for start in range(0, passes, at_once):
+            number = min(at_once, passes - start)
+            batch = torch.cat([image if noise is None else noise(image) for _ in range(number)])
+            logits, _ = network(batch.contiguous(memory_format=torch.channels_last_3d))
             log_probability = logits.float().log_softmax(1)
-            probability = probability + log_probability.exp()
-            total_entropy = total_entropy + entropy(log_probability)
+            probability = probability + log_probability.exp().unflatten(0, (number, -1)).sum(0)
+            total_entropy = total_entropy + entropy(log_probability).unflatten(0, (number, -1)).sum(0)
     return Prediction(probability / passes, total_entropy / passes)

@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from ssl_hip.dropout import Dropout, MaskPool
+from ssl_hip.dropout import MaskPool, ReluDropout
 from ssl_hip.group_norm import GroupNorm
+from ssl_hip.up_convolution import UpConvolution
 
 
 class UNet3d(nn.Module):
@@ -19,15 +20,18 @@ class UNet3d(nn.Module):
         deep = [width * 2 ** (i + 1) for i in range(levels)]  # channels that leave each level
         inputs = [in_channels, *deep[:-1]]
 
-        def block(a, b, c):
-            return nn.Sequential(
-                convolution(a, b, norm, dropout, self.masks), convolution(b, c, norm, dropout, self.masks)
-            )
+        def activation(channels):
+            return normalisation(norm, channels), ReluDropout(dropout, self.masks)
 
-        self.encoder = nn.ModuleList(block(a, c // 2, c) for a, c in zip(inputs, deep, strict=True))
+        def convolution(a, b):
+            return nn.Conv3d(a, b, 3, padding=1), *activation(b)
+
+        self.encoder = nn.ModuleList(
+            nn.Sequential(*convolution(a, c // 2), *convolution(c // 2, c)) for a, c in zip(inputs, deep, strict=True)
+        )
         pairs = list(zip(deep[:-1], deep[1:], strict=True))[::-1]  # (skip, below) from the deepest up
-        self.up = nn.ModuleList(nn.ConvTranspose3d(below, below, 2, stride=2) for _, below in pairs)
-        self.decoder = nn.ModuleList(block(skip + below, skip, skip) for skip, below in pairs)
+        self.up = nn.ModuleList(UpConvolution(skip, below) for skip, below in pairs)
+        self.decoder = nn.ModuleList(nn.Sequential(*activation(c), *convolution(c, c)) for c, _ in pairs)
         self.output = nn.Conv3d(deep[0], classes, 1)
         initialise(self, seed)
 
@@ -38,22 +42,18 @@ class UNet3d(nn.Module):
         """
         skips = []
         for level, block in enumerate(self.encoder):
-            x = block(x if level == 0 else nn.functional.max_pool3d(x, 2))
+            x = block(x if level == 0 else halve(x))
             skips.append(x)
         skips.pop()
         for up, block in zip(self.up, self.decoder, strict=True):
-            x = block(torch.cat([skips.pop(), up(x)], dim=1))
+            x = block(up(x, skips.pop()))
         return self.output(x), x
 
 
-def convolution(inputs: int, outputs: int, norm: str, dropout: float, masks: MaskPool) -> nn.Sequential:
-    """3x3x3 convolution, norm, ReLU, dropout."""
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, 3, padding=1),
-        normalisation(norm, outputs),
-        nn.ReLU(inplace=True),
-        Dropout(dropout, masks),
-    )
+def halve(x: torch.Tensor) -> torch.Tensor:
+    """Return the maximum of each 2x2x2 voxels, in the type of x; autocast would turn the volume to float32."""
+    with torch.autocast(x.device.type, enabled=False):
+        return nn.functional.max_pool3d(x, 2)
 
 
 def normalisation(name: str, channels: int) -> nn.Module:

@@ -1,10 +1,10 @@
-"""Dropout from a pool of draws behaves as dropout with fresh draws."""
+"""ReLU with dropout from a pool of draws behaves as ReLU and dropout with fresh draws."""
 
 import pytest
 import torch
 
 from ssl_hip import dropout
-from ssl_hip.dropout import Dropout, MaskPool
+from ssl_hip.dropout import MaskPool, ReluDropout
 
 SHAPE = (2, 16, 16, 16, 16)
 
@@ -16,7 +16,7 @@ def shared() -> MaskPool:
 
 
 def masks(pool: MaskPool, calls: int, rate=0.15, shape=SHAPE) -> torch.Tensor:
-    layer = Dropout(rate, pool).train()
+    layer = ReluDropout(rate, pool).train()
     return torch.stack([layer(torch.ones(shape)) for _ in range(calls)])
 
 
@@ -30,9 +30,10 @@ def test_rate_and_scale(shared):
 
 
 @pytest.mark.parametrize(("rate", "mode"), [(0.15, False), (0.0, True), (0.0, False)])
-def test_identity_in_eval_and_at_rate_zero(rate, mode, shared):
+def test_relu_alone_in_eval_and_at_rate_zero(rate, mode, shared):
     x = torch.randn(SHAPE)
-    assert Dropout(rate, shared).train(mode)(x) is x
+    expected = x.relu()
+    assert torch.equal(ReluDropout(rate, shared).train(mode)(x), expected)
 
 
 def test_a_seed_repeats_the_masks(shared):
@@ -83,18 +84,26 @@ def test_inputs_beyond_the_pool_draw_afresh(monkeypatch):
     assert (drawn == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_gradient_is_the_mask(shared):
-    x = torch.ones(SHAPE, requires_grad=True)
-    y = Dropout(0.15, shared).train()(x)
-    y.sum().backward()
-    assert torch.equal(x.grad, y.detach())
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_value_and_gradient_are_those_of_relu_times_mask(shared, layout):
+    raw, d_y = (torch.randn(SHAPE).contiguous(memory_format=layout) for _ in range(2))
+    shared.seed(3)
+    mask = masks(shared, 1)[0]
+    outcome = []
+    for form in (ReluDropout(0.15, shared).train(), lambda x: x.relu() * mask):
+        shared.seed(3)
+        x = raw.clone().requires_grad_()
+        y = form(x * 2)
+        (y * d_y).sum().backward()
+        outcome.append((y, x.grad))
+    torch.testing.assert_close(*outcome, rtol=1e-6, atol=0)
 
 
 def test_a_pool_filled_in_inference_mode_serves_training(monkeypatch):
     monkeypatch.setattr(dropout, "POOL_SIZE", 1000)
-    layer = Dropout(0.5, MaskPool()).train()
+    layer = ReluDropout(0.5, MaskPool()).train()
     with torch.inference_mode():
         layer(torch.ones(1, 2, 2, 2, 2))
     x = torch.ones(1, 2, 2, 2, 2, requires_grad=True)
-    layer(x).sum().backward()
+    layer(x * 1).sum().backward()
     assert x.grad is not None

@@ -36,6 +36,11 @@ def scene():
     return normal(B, C, S, S, S).relu(), *near_surface(label, distance, 3.0), normal(B, C, S, S, S, seed=1).relu()
 
 
+def similarity(queries, references, *kernel) -> torch.Tensor:
+    """Of queries (B, C, D, H, W) to references (l, k, C) of one class: (B, D, H, W)."""
+    return matching.similarity(queries.movedim(1, -1), references[None], *kernel)[..., 0]
+
+
 def brute_force(queries, references, kernel, reduce) -> torch.Tensor:
     """Every pair by broadcasting: queries (B, C, D, H, W), references (l, k, C)."""
     q = queries[:, None, None]  # (B, 1, 1, C, D, H, W)
@@ -52,13 +57,13 @@ def brute_force(queries, references, kernel, reduce) -> torch.Tensor:
 def test_similarity_is_brute_force(kernel, reduce):
     queries, references = normal(B, C, S, S, S), normal(3, 5, C, seed=1)
     expected = brute_force(queries, references, kernel, reduce)
-    torch.testing.assert_close(matching.similarity(queries, references, kernel, reduce), expected, rtol=0, atol=2e-6)
+    torch.testing.assert_close(similarity(queries, references, kernel, reduce), expected, rtol=0, atol=2e-6)
 
 
 def test_euclidean_distance_of_equal_vectors():
     queries = normal(1, C, 4, 4, 4).abs() * 3
     reference = queries[0, :, 1, 2, 3].view(1, 1, C)
-    found = matching.similarity(queries, reference, "euclidean", "max")
+    found = similarity(queries, reference, "euclidean", "max")
     assert found[0, 1, 2, 3].item() == 1 == found.max() > found.median()
 
 
@@ -69,7 +74,7 @@ def test_collapsed_cosine_is_the_pairwise_mean(scene, center):
     references = normal(5, 16, C, seed=2).relu()
     common = references.mean((0, 1)) if center else torch.zeros(C)
     outcome = []
-    for form in (matching.collapsed_cosine, lambda q, r: brute_force(q, r, "cosine", "mean")):
+    for form in (similarity, lambda q, r: brute_force(q, r, "cosine", "mean")):
         q = queries.clone().requires_grad_()
         values = form(q - common[:, None, None, None], references - common)
         (values * normal(*values.shape, seed=3)).sum().backward()
@@ -189,14 +194,14 @@ def test_order_of_references_does_not_matter():
     queries, references = normal(B, C, S, S, S), normal(3, 5, C, seed=1)
     shuffled = references[torch.tensor([2, 0, 1])][:, torch.tensor([4, 2, 0, 1, 3])]
     for kernel, reduce in (("cosine", "mean"), ("cosine", "max"), ("euclidean", "mean")):
-        a, b = (matching.similarity(queries, r, kernel, reduce) for r in (references, shuffled))
+        a, b = (similarity(queries, r, kernel, reduce) for r in (references, shuffled))
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
 
 
 def test_order_of_patches_does_not_matter(scene):
     *_, queries = scene
     references = normal(3, 5, C, seed=1)
-    a, b = matching.similarity(queries, references), matching.similarity(queries.flip(0), references)
+    a, b = similarity(queries, references), similarity(queries.flip(0), references)
     torch.testing.assert_close(a.flip(0), b, rtol=0, atol=1e-6)
 
 

@@ -77,7 +77,7 @@ def test_the_teacher_begins_as_a_copy_apart():
     stir(pair.student, 1)
     assert not torch.equal(pair.teacher.output.weight, pair.student.output.weight)
     assert pair.teacher.masks is not pair.student.masks
-    assert all(m.masks is pair.teacher.masks for m in pair.teacher.modules() if type(m).__name__ == "Dropout")
+    assert all(m.masks is pair.teacher.masks for m in pair.teacher.modules() if type(m).__name__ == "ReluDropout")
 
 
 def test_the_teacher_is_in_eval_mode_and_gets_no_gradient():

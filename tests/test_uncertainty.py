@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ssl_hip.dropout import Dropout
+from ssl_hip import uncertainty
+from ssl_hip.dropout import ReluDropout
 from ssl_hip.losses import entropy
 from ssl_hip.uncertainty import dropout_on, mc_dropout
 from ssl_hip.unet import UNet3d
@@ -25,15 +26,19 @@ def test_mean_of_entropies_is_at_most_the_entropy_of_the_mean(image):
     assert (result.mean_entropy >= 0).all()
 
 
-def test_mean_over_the_passes_restated(image):
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_mean_over_the_passes_restated(image, at_once, monkeypatch):
+    monkeypatch.setattr(uncertainty, "VOXELS_AT_ONCE", at_once * image.numel())
     net = network()
     net.masks.seed(1)
     result = mc_dropout(net, image, 3)
     net.masks.seed(1)
     with dropout_on(net), torch.no_grad():
-        maps = torch.stack([net(image)[0].log_softmax(1) for _ in range(3)])
+        groups = [image.repeat(min(at_once, 3 - i), 1, 1, 1, 1) for i in range(0, 3, at_once)]
+        maps = torch.cat([net(group)[0].log_softmax(1) for group in groups]).unflatten(0, (3, 2))
     torch.testing.assert_close(result.probability, maps.exp().mean(0))
     torch.testing.assert_close(result.mean_entropy, -(maps.exp() * maps).sum(2).mean(0))
+    assert all((maps[i] - maps[j]).abs().mean() > 0.01 for i, j in ((0, 1), (0, 2), (1, 2)))  # no pass repeats another
 
 
 def test_without_dropout_all_passes_are_one(image):
@@ -55,13 +60,13 @@ def test_norm_statistics_stay_and_no_gradient_is_kept(image):
 def test_only_dropout_is_switched_on(image):
     net = network()
     with dropout_on(net):
-        assert {type(module) for module in net.modules() if module.training} == {Dropout}
+        assert {type(module) for module in net.modules() if module.training} == {ReluDropout}
     assert not any(module.training for module in net.modules())
 
 
 def test_modes_are_restored_after_an_exception(image):
     net = network()
-    layers = [module for module in net.modules() if isinstance(module, Dropout)]
+    layers = [module for module in net.modules() if isinstance(module, ReluDropout)]
     layers[0].train()
 
     def broken(_):

@@ -4,7 +4,7 @@ import torch
 
 from ssl_hip.losses import masked_cross_entropy, masked_mean, ramp_up, supervised_loss
 from ssl_hip.matching import embedding_entropy, match, match_pairs, near_surface, nearest_label
-from ssl_hip.student_teacher import threshold
+from ssl_hip.student_teacher import after, threshold
 from ssl_hip.uncertainty import mc_dropout
 
 
@@ -22,7 +22,7 @@ class Method:
         settings, n, weight = self.settings, len(batch.image), ramp_up(progress)
         logits, embeddings = self.networks.student_forward(batch)
         pseudo_label, uncertainty = self.pseudo_label(batch.unlabelled)
-        matched = self.match(embeddings[n:], *self.references(batch), settings, self.generator)
+        matched = self.match(after(embeddings, n), *self.references(batch), settings, self.generator)
         matched_label = nearest_label(matched)
         uncertain = uncertainty >= threshold(settings.threshold, weight)
 
@@ -46,7 +46,7 @@ class Method:
         networks = self.networks
         with networks.autocast():
             passes = mc_dropout(networks.teacher, image, self.settings.passes, networks.teacher_noise)
-        return passes.probability.argmax(1), passes.mean_entropy
+        return passes.probability[:, 1] > passes.probability[:, 0], passes.mean_entropy
 
     @torch.no_grad()
     def references(self, batch):
