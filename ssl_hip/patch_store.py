@@ -55,11 +55,16 @@ class PatchStore:
 
     def images(self, split: str, rows: np.ndarray, device: torch.device) -> torch.Tensor:
         """Return images (B, 1, D, H, W), float32, normalised."""
-        image = torch.from_numpy(self.image[split][rows]).to(device, non_blocking=True).float()[:, None]
+        image = to_device(self.image[split][rows], device).float()[:, None]
         return image.contiguous(memory_format=torch.channels_last_3d)
 
     def training(self, rows: np.ndarray, device: torch.device):
         """Return image (B, 1, D, H, W), label (B, D, H, W) uint8 and distance (B, D, H, W) mm of training patches."""
-        label = torch.from_numpy(self.label["train"][rows]).to(device, non_blocking=True)
-        distance = torch.from_numpy(self.distance[rows]).to(device, non_blocking=True).float()
-        return self.images("train", rows, device), label, distance
+        label, distance = to_device(self.label["train"][rows], device), to_device(self.distance[rows], device)
+        return self.images("train", rows, device), label, distance.float()
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy an array to the device; to a GPU without waiting for it, which needs page-locked memory."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

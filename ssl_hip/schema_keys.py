@@ -163,6 +163,7 @@ class Optimization(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     learning_rate_power: Weight
     gradient_clip: Weight
+    checkpointing: bool
     betas: Annotated[list[BelowOne], Pair]
     precision: Literal["bfloat16", "float32"]
     bn_batches: Literal["joint", "separate"]

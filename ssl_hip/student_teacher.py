@@ -24,6 +24,7 @@ class StudentTeacher:
     def __init__(self, student, settings, seed: int, device: torch.device):
         """settings: `optimization` of params.yaml."""
         self.student = student.to(device, memory_format=torch.channels_last_3d)
+        self.student.checkpointing = settings.checkpointing
         self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.settings, self.device = settings, device
         self.noise = torch.Generator(device).manual_seed(seed)

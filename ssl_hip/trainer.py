@@ -1,8 +1,8 @@
 """THE training loop: one for every method. Batches, student, teacher, optimiser, validation, files."""
 
-import importlib
 import json
 import math
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,17 +14,10 @@ from tqdm import tqdm
 
 from ssl_hip import metrics
 from ssl_hip.config import UserError
+from ssl_hip.cost import estimate, iterations
+from ssl_hip.learner import Learner, seeds
 from ssl_hip.patch_store import PatchStore
-from ssl_hip.student_teacher import Batch, StudentTeacher
-from ssl_hip.unet import UNet3d
-
-PURPOSES = ("init", "labelled", "unlabelled", "noise", "references")  # each has a random generator of its own
-
-
-def seeds(seed: int) -> dict[str, int]:
-    """Return one independent seed a purpose."""
-    children = np.random.SeedSequence(seed).spawn(len(PURPOSES))
-    return {name: int(child.generate_state(1)[0]) for name, child in zip(PURPOSES, children, strict=True)}
+from ssl_hip.student_teacher import Batch
 
 
 def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw: int, params) -> dict:
@@ -39,6 +32,8 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     torch.set_num_threads(params.train.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     trainer = Trainer(store, method, labelled_patches, draw, params)
+    cost = estimate(method, params, store.size, trainer.iterations, trainer.device)
+    print(f"{method}, {labelled_patches} labelled patches, draw {draw}: {cost}", file=sys.stderr, flush=True)
     status = trainer.run()
     scores = trainer.test()
     name = "ceiling" if labelled_patches == "all" else method
@@ -55,11 +50,8 @@ class Trainer:
         settings, seed = params.optimization, seeds(params.train.base_seed + draw)
         self.store, self.settings, self.model = store, settings, params.model
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        student = UNet3d(**vars(params.model), seed=seed["init"])
-        self.networks = StudentTeacher(student, settings, seed["noise"], self.device)
-        references = torch.Generator(self.device).manual_seed(seed["references"])
-        module = importlib.import_module(f"ssl_hip.methods.{method}")
-        self.method = module.Method(self.networks, getattr(params.methods, method), references)
+        self.learner = Learner(method, params, seed, self.device)
+        self.networks, uses_unlabelled = self.learner.networks, self.learner.method.uses_unlabelled
         labelled = store.labelled(labelled_patches, draw)
         training, self.held = (store.rows(split, draw) for split in ("train", "validation"))
         if not len(self.held) and settings.select == "best":
@@ -68,28 +60,24 @@ class Trainer:
                 "params.yaml, or cohort.split to auto with two labelled scans or more"
             )
         unlabelled = np.setdiff1d(training, labelled)
-        if self.method.uses_unlabelled and not len(unlabelled):
+        if uses_unlabelled and not len(unlabelled):
             raise UserError(
                 f"params.yaml: train.labelled_patches: {labelled_patches} are all training patches of draw {draw}, but "
                 f"'{method}' needs unlabelled ones; lower it in patches.subsets or raise patches.count.train"
             )
         self.labelled = cycle(labelled, settings.batch_size, seed["labelled"])
-        self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"])
-        self.iterations = settings.epochs * math.ceil(len(training) / settings.batch_size)  # T_N
-        self.optimizer = torch.optim.Adam(
-            student.parameters(), settings.learning_rate, tuple(settings.betas), fused=True
-        )
+        self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"]) if uses_unlabelled else None
+        self.iterations = iterations(settings, len(training))  # T_N
         self.history, self.validation = [], []
         self.kept = None
 
     def run(self) -> str:
         """Train to the end, or until the run has collapsed; return its status."""
-        self.networks.student.train()
         log = defaultdict(list)
         watch = CollapseWatch(self.settings.collapse)
         with tqdm(range(self.iterations), unit="it", mininterval=1.0) as bar:
             for iteration in bar:
-                for name, value in self.step(iteration).items():
+                for name, value in self.learner.step(self.batch(), iteration, self.iterations).items():
                     log[name].append(value)
                 if (iteration + 1) % self.settings.validate_every and iteration + 1 < self.iterations:
                     continue
@@ -100,25 +88,11 @@ class Trainer:
                     return "collapsed"
         return "finished"
 
-    def step(self, iteration: int) -> dict[str, torch.Tensor]:
-        """One optimiser step and one step of the teacher; return what is logged, still on the device."""
-        self.networks.student.train()
-        progress = iteration / self.iterations
-        loss, log = self.method.loss(self.batch(), progress)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.settings.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.networks.student.parameters(), self.settings.gradient_clip)
-        self.optimizer.param_groups[0]["lr"] = decayed(self.settings, progress)
-        self.optimizer.step()
-        self.networks.update_teacher(iteration)
-        return log | {"loss": loss.detach()}
-
     def batch(self) -> Batch:
         """Return the next patches; unlabelled ones only where the method uses them."""
         rows = next(self.labelled)
         image, label, distance = self.store.training(rows, self.device)
-        if not self.method.uses_unlabelled:
+        if self.unlabelled is None:
             return Batch(image, label, distance)
         unlabelled, truth, _ = self.store.training(next(self.unlabelled), self.device)
         return Batch(image, label, distance, unlabelled, truth)
@@ -186,11 +160,6 @@ class Trainer:
         share = {"foreground_predicted": predicted * each, "foreground_true": true * each}
         table = self.store.table(split)[["patch", "subject"]].iloc[rows].reset_index(drop=True)
         return table.join(pd.DataFrame(scores, columns=metrics.SCORES)), share
-
-
-def decayed(settings, progress: float) -> float:
-    """Return the learning rate at progress T/T_N: learning_rate (1 - T/T_N)^power; power 0 keeps it constant."""
-    return settings.learning_rate * (1 - progress) ** settings.learning_rate_power
 
 
 class CollapseWatch:

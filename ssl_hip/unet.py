@@ -1,8 +1,11 @@
 """3D U-Net that returns logits and the embeddings they are computed from (Cicek 2016, Section 2)."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
+from ssl_hip.checkpointing import recomputed
 from ssl_hip.dropout import MaskPool, ReluDropout
 from ssl_hip.group_norm import GroupNorm
 from ssl_hip.up_convolution import UpConvolution
@@ -17,6 +20,7 @@ class UNet3d(nn.Module):
     def __init__(self, in_channels=1, classes=2, width=16, levels=4, norm="batch", dropout=0.15, seed=0):
         super().__init__()
         self.masks = MaskPool()
+        self.checkpointing = False  # compute feature maps again in the backward pass instead of keeping them
         deep = [width * 2 ** (i + 1) for i in range(levels)]  # channels that leave each level
         inputs = [in_channels, *deep[:-1]]
 
@@ -27,7 +31,8 @@ class UNet3d(nn.Module):
             return nn.Conv3d(a, b, 3, padding=1), *activation(b)
 
         self.encoder = nn.ModuleList(
-            nn.Sequential(*convolution(a, c // 2), *convolution(c // 2, c)) for a, c in zip(inputs, deep, strict=True)
+            nn.Sequential(Halve() if level else nn.Identity(), *convolution(a, c // 2), *convolution(c // 2, c))
+            for level, (a, c) in enumerate(zip(inputs, deep, strict=True))
         )
         pairs = list(zip(deep[:-1], deep[1:], strict=True))[::-1]  # (skip, below) from the deepest up
         self.up = nn.ModuleList(UpConvolution(skip, below) for skip, below in pairs)
@@ -40,20 +45,33 @@ class UNet3d(nn.Module):
 
         D, H and W must be multiples of 2^(levels-1).
         """
+        run = partial(recomputed, self, self.masks) if self.checkpointing and torch.is_grad_enabled() else call
         skips = []
-        for level, block in enumerate(self.encoder):
-            x = block(x if level == 0 else halve(x))
+        for block in self.encoder:
+            x = run(block, x)
             skips.append(x)
         skips.pop()
         for up, block in zip(self.up, self.decoder, strict=True):
-            x = block(up(x, skips.pop()))
+            x = run(partial(decode, up, block), x, skips.pop())
         return self.output(x), x
 
 
-def halve(x: torch.Tensor) -> torch.Tensor:
-    """Return the maximum of each 2x2x2 voxels, in the type of x; autocast would turn the volume to float32."""
-    with torch.autocast(x.device.type, enabled=False):
-        return nn.functional.max_pool3d(x, 2)
+def call(part, *inputs: torch.Tensor) -> torch.Tensor:
+    """Run a part of the network and keep its feature maps."""
+    return part(*inputs)
+
+
+def decode(up: UpConvolution, block: nn.Module, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+    """Return one level of the decoder."""
+    return block(up(x, skip))
+
+
+class Halve(nn.Module):
+    """Maximum of each 2x2x2 voxels, in the type of its input; autocast would turn the volume to float32."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return nn.functional.max_pool3d(x, 2)
 
 
 def normalisation(name: str, channels: int) -> nn.Module:

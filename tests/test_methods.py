@@ -6,8 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 
-from ssl_hip import losses
+from ssl_hip import dropout, losses
 from ssl_hip.matching import near_surface, sample_references
 from ssl_hip.student_teacher import Batch, StudentTeacher, threshold
 from ssl_hip.unet import UNet3d
@@ -178,3 +183,36 @@ def test_loss_and_log_are_scalars_of_float32(params, batch, name, precision):
     loss, log = method.loss(batch if method.uses_unlabelled else labelled_only(batch), PROGRESS)
     assert loss.dtype == torch.float32 and loss.shape == ()
     assert all(value.shape == () for value in log.values()) and "loss_supervised" in log
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [*((name, {}) for name in METHODS), ("uamt", {"target": "mean"}), ("embedding_matching", {"pool": "pair"})]
+    + [("embedding_matching", {"kernel": kernel, "reduce": "max"}) for kernel in ("cosine", "euclidean")],
+)
+def test_the_loss_never_waits_for_the_device(params, batch, name, changes, monkeypatch):
+    """torch.compile traces it as one graph; and tensors without values, which no shape and no branch can ask, suffice.
+
+    The tracer knows no generators, and a GPU draws its dropout masks afresh: so here too.
+    """
+    torch.compiler.reset()
+    monkeypatch.setattr(dropout, "POOL_SIZE", 0)
+    method = build(name, params, **changes)
+    method.networks.noise = method.generator = None
+    method.networks.settings.student_noise = method.networks.settings.teacher_noise = 0.1
+    seen = batch if method.uses_unlabelled else labelled_only(batch)
+    loss = torch.compile(lambda patches: method.loss(patches, PROGRESS)[0], fullgraph=True, backend="eager")
+    loss(seen).backward()
+    assert all(p.grad is not None for p in method.networks.student.parameters())
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = Batch(*(None if tensor is None else mode.from_tensor(tensor) for tensor in vars(seen).values()))
+        method.loss(fake, PROGRESS)[0].backward()
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [lambda x: x * x.sum().item(), lambda x: x[x > 0], lambda x: x if x.any() else -x, lambda x: x.numpy()],
+)
+def test_a_loss_that_waits_is_noticed(waiting):
+    with pytest.raises((RuntimeError, DataDependentOutputException, DynamicOutputShapeException)), FakeTensorMode():
+        waiting(torch.ones(2))

@@ -8,11 +8,17 @@ import torch
 from ssl_hip.student_teacher import Batch, StudentTeacher, threshold
 from ssl_hip.unet import UNet3d
 
-SETTINGS = {"precision": "float32", "bn_batches": "joint", "student_noise": 0.0, "teacher_noise": 0.0}
+SETTINGS = {
+    "precision": "float32",
+    "checkpointing": False,
+    "bn_batches": "joint",
+    "student_noise": 0.0,
+    "teacher_noise": 0.0,
+}
 
 
 def networks(norm="batch", dropout=0.0, seed=0, **changes) -> StudentTeacher:
-    settings = SimpleNamespace(**SETTINGS | {"ema_decay": 0.9, "ema_warmup": True} | changes)
+    settings = SimpleNamespace(**SETTINGS | {"checkpointing": False, "ema_decay": 0.9, "ema_warmup": True} | changes)
     student = UNet3d(width=8, levels=2, norm=norm, dropout=dropout)
     return StudentTeacher(student, settings, seed, torch.device("cpu"))
 

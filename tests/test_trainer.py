@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from conftest import write_balls
 from safetensors.torch import load_file
 
@@ -153,25 +152,6 @@ def test_collapse_needs_patience():
     empty = good | {"foreground_predicted": 0.001}
     assert not watch.collapsed(fallen | {"iou": 0.0}, 0.1)
     assert [watch.collapsed(row, 0.5) for row in (good, fallen, good, fallen, empty)] == [False] * 4 + [True]
-
-
-def test_the_learning_rate_falls_to_zero_or_stays(params):
-    settings = params.optimization
-    settings.learning_rate, settings.learning_rate_power = 0.004, 0.5
-    assert [trainer.decayed(settings, progress) for progress in (0, 0.75, 1)] == [0.004, 0.002, 0]
-    settings.learning_rate_power = 0
-    assert trainer.decayed(settings, 0.99) == 0.004
-
-
-def test_gradients_are_no_longer_than_the_clip(store, params):
-    norms = []
-    for clip in (0, 1e-3):
-        params.optimization.gradient_clip = clip
-        run = trainer.Trainer(store, "supervised", "all", 0, params)
-        run.step(0)
-        gradients = [p.grad for p in run.networks.student.parameters()]
-        norms.append(float(torch.nn.utils.get_total_norm(gradients)))
-    assert norms[0] > 1e-2 and norms[1] <= 1e-3 * (1 + 1e-4)
 
 
 def test_cycles_visit_every_row_equally_often():

@@ -1,0 +1,52 @@
+"""What learns: student, teacher, one method and its optimiser; one training step at a time."""
+
+import importlib
+
+import numpy as np
+import torch
+
+from ssl_hip.student_teacher import Batch, StudentTeacher
+from ssl_hip.unet import UNet3d
+
+PURPOSES = ("init", "labelled", "unlabelled", "noise", "references")  # each has a random generator of its own
+
+
+def seeds(seed: int) -> dict[str, int]:
+    """Return one independent seed a purpose."""
+    children = np.random.SeedSequence(seed).spawn(len(PURPOSES))
+    return {name: int(child.generate_state(1)[0]) for name, child in zip(PURPOSES, children, strict=True)}
+
+
+class Learner:
+    """A method on its networks."""
+
+    def __init__(self, method: str, params, seed: dict[str, int], device: torch.device):
+        """params: sections model, optimization and methods of params.yaml; seed: as `seeds` returns it."""
+        self.settings, self.device = params.optimization, device
+        student = UNet3d(**vars(params.model), seed=seed["init"])
+        self.networks = StudentTeacher(student, self.settings, seed["noise"], device)
+        references = torch.Generator(device).manual_seed(seed["references"])
+        module = importlib.import_module(f"ssl_hip.methods.{method}")
+        self.method = module.Method(self.networks, getattr(params.methods, method), references)
+        self.optimizer = torch.optim.Adam(
+            student.parameters(), self.settings.learning_rate, tuple(self.settings.betas), fused=True
+        )
+
+    def step(self, batch: Batch, iteration: int, iterations: int) -> dict[str, torch.Tensor]:
+        """One optimiser step and one step of the teacher; return what is logged, still on the device."""
+        self.networks.student.train()
+        progress = iteration / iterations
+        loss, log = self.method.loss(batch, progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.settings.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.networks.student.parameters(), self.settings.gradient_clip)
+        self.optimizer.param_groups[0]["lr"] = decayed(self.settings, progress)
+        self.optimizer.step()
+        self.networks.update_teacher(iteration)
+        return log | {"loss": loss.detach()}
+
+
+def decayed(settings, progress: float) -> float:
+    """Return the learning rate at progress T/T_N: learning_rate (1 - T/T_N)^power; power 0 keeps it constant."""
+    return settings.learning_rate * (1 - progress) ** settings.learning_rate_power
