@@ -59,16 +59,16 @@ def similarity(queries: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
 def draw(embeddings: torch.Tensor, mask: torch.Tensor, k: int, runs: int) -> torch.Tensor:
     """Return references (l, k, C) from the masked voxels."""
     found = embeddings.movedim(1, -1)[mask]
-    return torch.stack([found[torch.randperm(len(found))[:k]] for _ in range(runs)])
+    return torch.stack([found[torch.randperm(len(found), device=found.device)[:k]] for _ in range(runs)])
 
 
 class Step:
     """Student, teacher, optimiser."""
 
-    def __init__(self, model, settings, optimization):
+    def __init__(self, model, settings, optimization, device="cpu"):
         """model, settings (of embedding_matching), optimization: as in params.yaml, with norm: batch."""
         self.settings, self.optimization = settings, optimization
-        self.student, self.teacher = (UNet(model.width, model.levels, model.dropout) for _ in range(2))
+        self.student, self.teacher = (UNet(model.width, model.levels, model.dropout).to(device) for _ in range(2))
         self.teacher.load_state_dict(self.student.state_dict())
         self.optimizer = torch.optim.Adam(self.student.parameters(), optimization.learning_rate)
 

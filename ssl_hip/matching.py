@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ssl_hip.losses import entropy
 
-PAIRS = 1 << 22  # of voxels and references at once, 16 MB: memory depends neither on their number nor on k and l
+PAIRS = 1 << 20  # of voxels and references at once, 4 MB: memory depends neither on their number nor on k and l
 
 
 class Match(NamedTuple):

@@ -5,11 +5,11 @@ Masks are (z, y, x), anything non-zero is foreground; spacing_mm is one number (
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 Spacing = float | tuple[float, float, float]
 SCORES = ["iou", "hd95_mm", "missed", "false_alarm"]  # of `score`
 NOT_AVAILABLE = "not available: no labels"  # said in place of scores
-SIX_NEIGHBOURS = ndimage.generate_binary_structure(3, 1)
 
 
 def iou(pred: np.ndarray, truth: np.ndarray) -> float:
@@ -24,8 +24,13 @@ def surface(mask: np.ndarray) -> np.ndarray:
 
     The array's outer face is no surface, so a mask that is all foreground or all background has none.
     """
-    mask = np.asarray(mask) != 0
-    return mask & ~ndimage.binary_erosion(mask, SIX_NEIGHBOURS, border_value=1)
+    mask = np.asarray(mask, bool)
+    inner = mask.copy()
+    for axis in range(3):  # comparing slices takes a quarter of ndimage.binary_erosion's time
+        along, kept = np.moveaxis(mask, axis, 0), np.moveaxis(inner, axis, 0)
+        kept[1:] &= along[:-1]
+        kept[:-1] &= along[1:]
+    return mask & ~inner
 
 
 def hd95(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> float:
@@ -33,24 +38,18 @@ def hd95(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> float:
 
     A mask without surface counts as empty: both empty 0, one empty the diagonal of the array.
     """
-    pred, truth = _same_shape(pred, truth)
-    surfaces = surface(pred), surface(truth)
-    step = _step(spacing_mm)
-    present = [bool(s.any()) for s in surfaces]
-    if not any(present):
-        return 0.0
-    if not all(present):
-        return float(np.linalg.norm(np.array(truth.shape) * step))
-    ours, theirs = _crop(*surfaces)
-    return max(_directed(ours, theirs, step), _directed(theirs, ours, step))
+    surfaces = [surface(mask) for mask in _crop(*_same_shape(pred, truth))]
+    return _hd95(*surfaces, np.shape(truth), _step(spacing_mm))
 
 
 def score(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> dict[str, float | int]:
     """Return iou, hd95_mm, missed (truth's surface without prediction's, 0/1) and false_alarm (the reverse)."""
-    predicted, real = bool(surface(pred).any()), bool(surface(truth).any())
+    cropped = _crop(*_same_shape(pred, truth))
+    surfaces = [surface(mask) for mask in cropped]
+    predicted, real = (bool(each.any()) for each in surfaces)
     return {
-        "iou": iou(pred, truth),
-        "hd95_mm": hd95(pred, truth, spacing_mm),
+        "iou": iou(*cropped),
+        "hd95_mm": _hd95(*surfaces, np.shape(truth), _step(spacing_mm)),
         "missed": int(real and not predicted),
         "false_alarm": int(predicted and not real),
     }
@@ -61,7 +60,7 @@ def signed_distance(mask: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
 
     Negative inside, positive outside, 0 on the surface voxels; all NaN for a mask without surface.
     """
-    mask = np.asarray(mask) != 0
+    mask = np.asarray(mask, bool)
     border = surface(mask)
     if not border.any():
         return np.full(mask.shape, np.nan, np.float32)
@@ -70,7 +69,7 @@ def signed_distance(mask: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
 
 
 def _same_shape(pred: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pred, truth = np.asarray(pred) != 0, np.asarray(truth) != 0
+    pred, truth = np.asarray(pred, bool), np.asarray(truth, bool)
     if pred.shape != truth.shape or pred.ndim != 3:
         raise ValueError(f"masks must be 3D and of one shape, got {pred.shape} and {truth.shape}")
     return pred, truth
@@ -83,11 +82,31 @@ def _step(spacing_mm: Spacing) -> np.ndarray:
     return step
 
 
-def _crop(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut both surfaces to their common bounding box: every distance between them lies within, so it stays exact."""
-    box = ndimage.find_objects((first | second).astype(np.uint8))[0]
-    return first[box], second[box]
+def _crop(pred: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut both masks to their common bounding box and one voxel more: the background that makes a surface."""
+    either = pred | truth
+    filled = [np.flatnonzero(either.any(others)) for others in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(slice(max(each[0] - 1, 0), each[-1] + 2) for each in filled if each.size)  # empty: the whole array
+    return pred[box], truth[box]
+
+
+def _hd95(pred: np.ndarray, truth: np.ndarray, shape: tuple[int, ...], step: np.ndarray) -> float:
+    present = [bool(each.any()) for each in (pred, truth)]
+    if not any(present):
+        return 0.0
+    if not all(present):
+        return float(np.linalg.norm(np.array(shape) * step))
+    return max(_directed(pred, truth, step), _directed(truth, pred, step))
 
 
 def _directed(start: np.ndarray, goal: np.ndarray, step: np.ndarray) -> float:
-    return float(np.percentile(ndimage.distance_transform_edt(~goal, sampling=step)[start], 95))
+    # Sliding midpoints without shrunk boxes suit a voxel grid: half the time to build, two thirds or less to search.
+    tree = KDTree(_points(goal, step), leafsize=32, balanced_tree=False, compact_nodes=False)
+    distances, _ = tree.query(_points(start & ~goal, step))
+    common = np.zeros(np.count_nonzero(start & goal))  # at distance 0: nothing to search for
+    return float(np.percentile(np.append(distances, common), 95))
+
+
+def _points(voxels: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Return the true voxels' places (N, 3) in mm; np.argwhere takes ten times as long where few are."""
+    return np.stack(np.unravel_index(np.flatnonzero(voxels), voxels.shape), axis=1) * step

@@ -50,7 +50,7 @@ class Trainer:
         settings, seed = params.optimization, seeds(params.train.base_seed + draw)
         self.store, self.settings, self.model = store, settings, params.model
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.learner = Learner(method, params, seed, self.device)
+        self.learner, self.seed = Learner(method, params, seed, self.device), seed["noise"]
         self.networks, uses_unlabelled = self.learner.networks, self.learner.method.uses_unlabelled
         labelled = store.labelled(labelled_patches, draw)
         training, self.held = (store.rows(split, draw) for split in ("train", "validation"))
@@ -73,6 +73,7 @@ class Trainer:
 
     def run(self) -> str:
         """Train to the end, or until the run has collapsed; return its status."""
+        torch.manual_seed(self.seed)  # of dropout masks drawn afresh: on a GPU, or larger than the pool
         log = defaultdict(list)
         watch = CollapseWatch(self.settings.collapse)
         with tqdm(range(self.iterations), unit="it", mininterval=1.0) as bar:

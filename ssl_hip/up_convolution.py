@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+OVERHEAD = 160_000_000  # multiplications in the time that the small operators around the composition take
+
 
 class UpConvolution(nn.Module):
     """3x3x3 convolution of a skip joined with the up-convolved (2x2x2, stride 2) level below (Cicek 2016, Section 2).
@@ -24,8 +26,8 @@ class UpConvolution(nn.Module):
     def composition_pays(self, x: torch.Tensor) -> bool:
         """Say whether the kernels' product costs less than it saves; for few voxels of many channels it does not."""
         below, skip = x.shape[1], self.convolution.out_channels
-        saved = 8 * (27 * skip * below + below * below) - 64 * skip * below
-        return saved * x.numel() // below > 2 * 216 * skip * below * below
+        saved = 8 * (27 * skip * below + below * below) - 64 * skip * below  # multiplications a voxel
+        return saved * x.numel() // below > 2 * 216 * skip * below * below + OVERHEAD
 
     def literal(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """As the paper draws it."""

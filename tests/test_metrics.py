@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ssl_hip import metrics
 
@@ -44,6 +45,35 @@ def test_agrees_with_the_definition_spelled_out(seed, spacing):
     assert metrics.hd95(pred, truth, spacing) == pytest.approx(hd95_by_hand(pred, truth, np.array(spacing)), abs=1e-9)
 
 
+def hd95_by_distance_transform(pred, truth, spacing):
+    """The definition over the whole array: no crop, no tree."""
+    cross = ndimage.generate_binary_structure(3, 1)
+    surfaces = [mask & ~ndimage.binary_erosion(mask, cross, border_value=1) for mask in (pred, truth)]
+    present = [surface.any() for surface in surfaces]
+    if not all(present):
+        return np.linalg.norm(pred.shape * spacing) if any(present) else 0
+    ways = surfaces, surfaces[::-1]
+    distances = [ndimage.distance_transform_edt(~goal, sampling=spacing)[start] for start, goal in ways]
+    return max(np.percentile(each, 95) for each in distances)
+
+
+def smooth_blobs(rng, shape):
+    """Anywhere, also across the array's faces; now and then the whole array or none of it."""
+    field = ndimage.gaussian_filter(rng.standard_normal(shape), rng.uniform(0.5, 3), mode="wrap")
+    return (field >= np.quantile(field, rng.choice([0, 0.1, 0.5, 0.9, 0.99]))) & (rng.random() > 0.1)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_agrees_with_the_distance_transform(seed):
+    rng = np.random.default_rng([seed, 2])
+    shape, spacing = rng.integers(1, 24, 3), rng.uniform(0.3, 3, 3)
+    pred = smooth_blobs(rng, shape)
+    truth = np.roll(pred, rng.integers(-2, 3, 3), (0, 1, 2)) if seed % 2 else smooth_blobs(rng, shape)
+    expected = hd95_by_distance_transform(pred, truth, spacing)
+    assert metrics.hd95(pred, truth, tuple(spacing)) == pytest.approx(expected, abs=1e-6)
+    assert metrics.score(pred, truth, tuple(spacing))["hd95_mm"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_far_apart_small_masks_are_cropped_exactly():
     pred, truth = np.zeros((2, 30, 31, 32), bool)
     pred[1, 2, 3] = truth[28, 27, 3] = True
@@ -75,6 +105,15 @@ def test_shifted_slab_knows_its_axis(axis):
     np.moveaxis(pred, axis, 0)[4:9] = True
     np.moveaxis(truth, axis, 0)[7:12] = True
     assert metrics.hd95(pred, truth, ANISOTROPIC) == pytest.approx(3 * ANISOTROPIC[axis])
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_surfaces_at_the_bounding_box_count(axis):
+    thin, thick = np.zeros((2, 12, 12, 12), bool)
+    np.moveaxis(thin, axis, 0)[2:5] = True
+    np.moveaxis(thick, axis, 0)[2:9] = True
+    for pred, truth in ((thin, thick), (np.flip(thin), np.flip(thick))):
+        assert metrics.hd95(pred, truth, ANISOTROPIC) == pytest.approx(4 * ANISOTROPIC[axis])
 
 
 def test_identity_symmetry_and_scale():

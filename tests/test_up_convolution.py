@@ -51,7 +51,7 @@ def test_the_cheaper_form_is_taken(monkeypatch):
     taken = []
     for form in FORMS:
         monkeypatch.setattr(UpConvolution, form, lambda self, x, skip, form=form: taken.append(form))
-    module = layer(8, 16)
-    for shape in ((1, 1, 1), (16, 16, 16)):
-        module(*inputs(shape, 8, 16))
+    module = layer(16, 32)
+    for shape in ((4, 4, 4), (16, 16, 16)):
+        module(*inputs(shape, 16, 32))
     assert taken == ["literal", "composed"]
