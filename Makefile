@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint lab predict figures prune clean
+.PHONY: help setup repro test lint lab predict bench figures prune clean
 
 help:        ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -46,6 +46,12 @@ lab: setup   ## JupyterLab on this machine only, token on
 predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_matching-150-0
 	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-150-0))
 	@python -m ssl_hip.prediction --image "$(IN)" --out "$(OUT)" --run "$(RUN)"
+
+bench: setup ## measure speed beside other code, 15 minutes on an idle machine: results/bench.json
+	@dvc repro --quiet patches
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/peers \
+	  -r benchmarks/peers.txt || echo "HD95 will be measured without what could not be installed"
+	@PYTHONPATH=build/peers python -m benchmarks.bench
 
 figures: setup ## the README's pictures, from finished results: results/figures/*.png
 	@python -m ssl_hip.reporting.static_figures

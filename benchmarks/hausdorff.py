@@ -1,6 +1,6 @@
 """Time of HD95 on bone-like masks, and its difference from ours: scipy, medpy, MONAI, SimpleITK, surface-distance.
 
-The peers are optional (benchmarks/requirements.txt). Each gets the whole array, as its documentation shows, and has its
+The peers are optional (benchmarks/peers.txt). Each gets the whole array, as its documentation shows, and has its
 own notion of a surface and of a percentile, so the values differ; "our definition" must agree to 1e-6 mm.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 from tqdm import tqdm
 
+from benchmarks.measuring import Row
 from benchmarks.synthetic import SPACING, fitted
 from ssl_hip import metrics
 from ssl_hip.simulation import phantom
@@ -121,6 +122,9 @@ CONTENDERS: dict[str, Callable[[np.ndarray, np.ndarray, Spacing], float]] = {
     "surface-distance": surface_distance,
 }
 
+PEERS = ("medpy", "MONAI", "SimpleITK", "surface-distance")  # as their documentation shows them
+EQUAL = "MONAI, our definition"
+
 
 def measure(repetitions: int) -> dict[str, dict[str, dict[str, float] | None]]:
     """Return, for each case and contender, ms (of a pair, median) and difference_mm (mean absolute, from ours).
@@ -143,6 +147,24 @@ def compare(pairs: list[Pair], repetitions: int) -> dict[str, dict[str, float] |
     for name in installed:
         difference = float(np.abs(values[name] - values["ours"]).mean())
         found[name] = {"ms": 1000 * statistics.median(seconds[name]) / len(pairs), "difference_mm": difference}
+    return found
+
+
+def rows(repetitions: int = 5) -> list[Row]:
+    """Return our time, each peer's, the fastest peer against ours, and the agreement by our definition."""
+    found = []
+    for case, measured in measure(repetitions).items():
+        there = {name: each for name, each in measured.items() if each}
+        peers = {name: each["ms"] for name, each in there.items() if name in PEERS}
+        for name, each in there.items():
+            apart = "" if name == "ours" else f" (mean difference {each['difference_mm']:.1g} mm)"
+            found.append(Row(f"HD95, {case}: {name}{apart}", each["ms"], "ms"))
+        if peers:
+            fastest = min(peers, key=peers.get)
+            factor = peers[fastest] / there["ours"]["ms"]
+            found.append(Row(f"HD95, {case}: fastest library ({fastest}) / ours", factor, "times", "at least 1"))
+        if same := there.get(EQUAL):
+            found.append(Row(f"HD95, {case}: {EQUAL}", same["difference_mm"], "mm", "at most 1e-6"))
     return found
 
 

@@ -12,14 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class Block(nn.Sequential):
+def block(inputs: int, middle: int, outputs: int, dropout: float) -> nn.Sequential:
     """Two 3x3x3 convolutions, each with batch norm, ReLU and dropout."""
-
-    def __init__(self, inputs: int, middle: int, outputs: int, dropout: float):
-        layers = []
-        for a, b in ((inputs, middle), (middle, outputs)):
-            layers += [nn.Conv3d(a, b, 3, padding=1), nn.BatchNorm3d(b), nn.ReLU(), nn.Dropout(dropout)]
-        super().__init__(*layers)
+    layers = []
+    for a, b in ((inputs, middle), (middle, outputs)):
+        layers += [nn.Conv3d(a, b, 3, padding=1), nn.BatchNorm3d(b), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
 
 
 class UNet(nn.Module):
@@ -28,20 +26,20 @@ class UNet(nn.Module):
     def __init__(self, width: int, levels: int, dropout: float):
         super().__init__()
         deep = [width * 2 ** (i + 1) for i in range(levels)]
-        self.down = nn.ModuleList(Block(a, c // 2, c, dropout) for a, c in zip([1, *deep[:-1]], deep, strict=True))
+        self.down = nn.ModuleList(block(a, c // 2, c, dropout) for a, c in zip([1, *deep[:-1]], deep, strict=True))
         pairs = list(zip(deep[:-1], deep[1:], strict=True))[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose3d(below, below, 2, stride=2) for _, below in pairs)
-        self.join = nn.ModuleList(Block(skip + below, skip, skip, dropout) for skip, below in pairs)
+        self.join = nn.ModuleList(block(skip + below, skip, skip, dropout) for skip, below in pairs)
         self.output = nn.Conv3d(deep[0], 2, 1)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         skips = []
-        for level, block in enumerate(self.down):
-            x = block(F.max_pool3d(x, 2) if level else x)
+        for level, part in enumerate(self.down):
+            x = part(F.max_pool3d(x, 2) if level else x)
             skips.append(x)
         skips.pop()
-        for up, block in zip(self.up, self.join, strict=True):
-            x = block(torch.cat([skips.pop(), up(x)], 1))
+        for up, part in zip(self.up, self.join, strict=True):
+            x = part(torch.cat([skips.pop(), up(x)], 1))
         return self.output(x), x
 
 

@@ -1,7 +1,6 @@
 """One training step of the paper's network beside the reference step, the supervised step and the processor's peak."""
 
 import copy
-from pathlib import Path
 
 import torch
 
@@ -95,16 +94,3 @@ class NetworkPasses:
         """Every pass of one step."""
         self.student()
         self.teacher()
-
-
-def write_profile(path: Path, rounds: int = 3) -> None:
-    """Write the operators of a step by the time that they take themselves, as a table."""
-    params = settings()
-    learner = Learner("embedding_matching", params, seeds(0), torch.device("cpu"))
-    batch = random_batch(params.optimization.batch_size, EDGE, True, learner.device)
-    learner.step(batch, MIDDLE, STEPS)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        for _ in range(rounds):
-            learner.step(batch, MIDDLE, STEPS)
-    table = profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=40)
-    path.write_text(table)

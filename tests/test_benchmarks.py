@@ -3,11 +3,31 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from samples import bone, ct, image
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import anatomy_comparison, contenders, preparation
+from benchmarks import (
+    anatomy_comparison,
+    bench,
+    contenders,
+    hausdorff,
+    preparation,
+    roofline,
+    similarity,
+    steps,
+    trainings,
+)
+from benchmarks import reference as written_plainly
+from benchmarks.measuring import Row, interleaved
 from ssl_hip import config
+from ssl_hip.cost import random_batch
 from ssl_hip.images import volumes
+from ssl_hip.learner import Learner, seeds
+from ssl_hip.patch_store import PatchStore
+from ssl_hip.unet import UNet3d
+
+CPU = torch.device("cpu")
 
 
 def test_our_way_of_preparing(tmp_path, monkeypatch):
@@ -36,3 +56,93 @@ def test_anatomies_are_compared(tmp_path, monkeypatch):
     assert errors["femur", 2] < errors["femur", 1] and errors.between(0.2, 6).all()
     angle = tables["morphometry phantom"].loc["neck_shaft_deg"]
     assert np.isclose(angle["mean"], 127, atol=15)
+
+
+@pytest.mark.parametrize(
+    ("goal", "met"), [("at least 5", True), ("at most 5", True), ("at most 4.9", False), ("", None)]
+)
+def test_a_goal_is_met_or_not(goal, met):
+    assert Row("x", 5.0, "ms", goal).met is met
+
+
+def test_contenders_take_turns_after_a_warm_up():
+    calls = []
+    assert set(interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)) == {"a", "b"}
+    assert calls == ["a", "b"] * 3
+
+
+def same_weights(theirs, ours: UNet3d) -> None:
+    """Copy our network's weights into the reference network; both list them in the order of computation."""
+    pairs = {
+        "down": zip(theirs.down, [block[1:] for block in ours.encoder], strict=True),
+        "up": zip(theirs.up, [up.up for up in ours.up], strict=True),
+        "first": zip([join[0] for join in theirs.join], [up.convolution for up in ours.up], strict=True),
+        "rest": zip([join[1:] for join in theirs.join], ours.decoder, strict=True),
+    }
+    for theirs_part, ours_part in [pair for part in pairs.values() for pair in part] + [(theirs.output, ours.output)]:
+        values = zip(theirs_part.state_dict().values(), ours_part.state_dict().values(), strict=True)
+        for target, source in values:
+            target.copy_(source)
+
+
+def test_the_reference_step_is_the_same_method():
+    """Without dropout and noise, and with every near-surface voxel a reference: same loss, same gradient."""
+    params, edge = steps.settings(), 8
+    params.model.width, params.model.levels, params.model.dropout = 8, 2, 0.0
+    optimization, settings = params.optimization, params.methods.embedding_matching
+    optimization.precision, optimization.student_noise, optimization.teacher_noise = "float32", 0.0, 0.0
+    batch = random_batch(2, edge, True, CPU)
+    depth = torch.arange(edge) - 3.5  # a plane: as many near voxels on either side
+    batch.distance = depth.view(1, -1, 1, 1).expand(2, edge, edge, edge).contiguous()
+    batch.label = (batch.distance < 0).to(torch.uint8)
+    settings.references, settings.runs = int((batch.distance.abs() <= settings.band_mm).sum()) // 2, 1
+    ours = Learner("embedding_matching", params, seeds(0), CPU)
+    literal = written_plainly.Step(params.model, settings, optimization)
+    for name in ("student", "teacher"):
+        with torch.no_grad():
+            same_weights(getattr(literal, name), getattr(ours.networks, name))
+    ours.networks.student.train()
+    literal.student.train()
+    for progress in (0.3, 0.9):
+        losses = ours.method.loss(batch, progress)[0], literal.loss(batch, progress)
+        torch.testing.assert_close(*losses, rtol=1e-5, atol=0)
+        weights = ours.networks.student.output.weight, literal.student.output.weight
+        gradients = [torch.autograd.grad(loss, weight)[0] for loss, weight in zip(losses, weights, strict=True)]
+        torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("composed", [True, False])
+def test_the_roofline_counts_what_is_computed(composed, monkeypatch):
+    if not composed:
+        monkeypatch.setattr("ssl_hip.up_convolution.UpConvolution.composition_pays", lambda self, x: False)
+    network, x = UNet3d(width=16, levels=3, norm="batch"), torch.randn(2, 1, 16, 16, 16)
+    counted = sum(layer.flop for layer in roofline.layers(network.train(), x, True))
+    with FlopCounterMode(display=False) as counter:
+        sum(output.sum() for output in network(x)).backward()
+    assert counted == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_all_forms_of_matching_agree():
+    queries, references = similarity.scene(6)
+    found = [similarity.outcome(form, queries, references) for form in similarity.FORMS.values()]
+    for values, gradient in found[1:]:
+        torch.testing.assert_close(values, found[0][0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(gradient, found[0][1], rtol=0, atol=1e-5)
+
+
+def test_the_former_hd95_is_ours():
+    mask = np.pad(np.ones((5, 6, 7), bool), 6)
+    pair = np.roll(mask, 2, 1), mask, (1.0, 2.0, 0.5)
+    assert hausdorff.euclidean_transform(*pair) == pytest.approx(hausdorff.CONTENDERS["ours"](*pair))
+
+
+def test_ten_times_the_patches_are_read_as_such(store, params, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainings, "PATCHES", tmp_path / "patches")
+    many = PatchStore(trainings.enlarge(tmp_path / "many", 10))
+    assert len(many.rows("train", 0)) == 80 and np.array_equal(many.label["train"][72:], store.label["train"])
+    assert trainings.fed_mb(tmp_path / "many") > 0
+
+
+def test_the_table_says_what_is_not_met():
+    rows = [{"name": "a", "value": 6.54321, "unit": "%", "goal": "at most 5", "met": False}]
+    assert bench.table(rows).splitlines()[2] == "| a | 6.54 % | at most 5 | **no** |"
