@@ -85,6 +85,13 @@ def train(stage: str) -> None:
             time.sleep(random.uniform(0.5, 3))
 
 
+def tell_cost(pending: list[str]) -> None:
+    """Print how long the trainings will take and what memory they need; stop where they do not fit the device."""
+    told = subprocess.run([sys.executable, "-m", "ssl_hip.cost", "params.yaml", "--stages", *pending])
+    if told.returncode:
+        sys.exit(told.returncode)
+
+
 def train_all(pending: list[str], jobs: int) -> None:
     """Run training stages by `jobs` workers, showing all that run; after a failure start no more, then raise it."""
     print(f"{len(pending)} trainings to do, {jobs} at once; their output: {LOGS}/", flush=True)
@@ -157,6 +164,7 @@ def reproduce(jobs: int) -> None:
         return
     run(dvc("repro", *BEFORE), LOGS / "before.log", echo=True)
     if pending := changed(*PARALLEL):
+        tell_cost(pending)
         train_all(pending[::-1], jobs)  # the longest stand last in params.yaml; begun first, they end together
     run(dvc("repro"), LOGS / "after.log", echo=True)
 

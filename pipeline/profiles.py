@@ -63,7 +63,7 @@ def main() -> None:
     environment = os.environ | {"PYTHONPATH": str(folder)}
     done = subprocess.run([sys.executable, "-m", "pipeline.jobs", *sys.argv[2:]], cwd=folder, env=environment)
     if done.returncode:
-        print(f"Files named above lie in {folder.relative_to(ROOT)}/.", file=sys.stderr)
+        print(f"Relative paths above are meant from {folder.relative_to(ROOT)}/.", file=sys.stderr)
         sys.exit(done.returncode)
     collect(folder, profile.stem)
 

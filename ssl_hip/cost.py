@@ -1,13 +1,13 @@
-"""What a training takes: arithmetic and bytes, counted, and time, measured, in steps of networks thrown away.
+"""What a training takes: arithmetic and bytes, counted, and time, measured, on a few steps of throw-away networks.
 
 python -m ssl_hip.cost params/paper.yaml
 """
 
 import argparse
-import copy
 import math
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,14 @@ class Cost:
     gib: float  # weights, gradients, optimiser, teacher and the feature maps kept for the backward pass
 
     def __str__(self) -> str:
-        hours = self.iterations * self.seconds / 3600
-        time_left = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
         each = f"{self.flop / 1e9:,.3g} GFLOP in {self.seconds:.2g} s"
-        return f"{self.iterations:,} steps of {each}: about {time_left} on this device, {self.gib:.2f} GiB"
+        whole = duration(self.iterations * self.seconds)
+        return f"{self.iterations:,} steps of {each}: about {whole} on this device, {self.gib:.2f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in hours or minutes."""
+    return f"{seconds / 3600:,.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def iterations(settings, training_patches: int) -> int:
@@ -91,26 +95,38 @@ def random_batch(size: int, edge: int, unlabelled: bool, device: torch.device) -
     return Batch(image(), label, distance, image(), label) if unlabelled else Batch(image(), label, distance)
 
 
-def main(path: str) -> None:
-    """Print the cost of every training of a profile, and of the whole grid one training after the other."""
+def grid(train) -> Counter[str]:
+    """Return how many trainings of each method a profile has; train: of params.yaml."""
+    runs = Counter({method: len(train.labelled_patches) * len(train.draws) for method in train.methods})
+    runs["supervised"] += len(train.ceiling_draws)
+    return runs
+
+
+def named(stages: list[str]) -> Counter[str]:
+    """Return how many trainings of each method these DVC stages are, e.g. train@uamt-50-0 and ceiling@0."""
+    kinds = [stage.partition("@") for stage in stages]
+    return Counter("supervised" if kind == "ceiling" else run.rsplit("-", 2)[0] for kind, _, run in kinds)
+
+
+def main(path: str, stages: list[str]) -> None:
+    """Print the cost of a profile's trainings, or of the named ones of them, and their sum."""
     params = config.namespace(config.read_yaml(Path(path)))
     torch.set_num_threads(params.train.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    training_patches = max(params.patches.count.train, 1)
-    steps, total = iterations(params.optimization, training_patches), 0.0
-    runs = len(params.train.labelled_patches) * len(params.train.draws)
-    grid = [(method, runs) for method in params.train.methods] + [("supervised", len(params.train.ceiling_draws))]
-    for method, number in grid:
-        cost = estimate(method, copy.deepcopy(params), params.patches.size, steps, device)
-        total += number * cost.seconds * steps / 3600
-        print(f"{method}, {number} times: {cost}", flush=True)
-    print(f"together about {total:.1f} hours one after the other, without preparation, validation and test")
+    steps, seconds = iterations(params.optimization, params.patches.count.train), 0.0
+    for method, number in (named(stages) if stages else grid(params.train)).items():
+        cost = estimate(method, params, params.patches.size, steps, device)
+        seconds += number * cost.seconds * steps
+        print(f"{method}, {number} times {cost}", flush=True)
+    print(f"together about {duration(seconds)}, one after the other, validation and test not counted")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Estimate time and memory of a profile's trainings on this device.")
     parser.add_argument("params", help="params.yaml or a file of params/")
+    parser.add_argument("--stages", nargs="*", default=[], help="these alone, e.g. train@uamt-50-0 (default: all)")
+    options = parser.parse_args()
     try:
-        main(parser.parse_args().params)
+        main(options.params, options.stages)
     except config.UserError as error:
         sys.exit(f"UserError: {error}")

@@ -39,6 +39,11 @@ def test_an_estimate_is_told_in_hours_or_minutes():
 
 
 def test_a_profile_is_priced_without_data(capsys):
-    cost.main(str(ROOT / "params" / "smoke.yaml"))
+    cost.main(str(ROOT / "params" / "smoke.yaml"), [])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6 and lines[0].startswith("supervised, 1 times: 16 steps") and "together about" in lines[-1]
+    assert len(lines) == 5 and lines[0].startswith("supervised, 2 times 16 steps") and "together about" in lines[-1]
+
+
+def test_stages_are_counted_by_method():
+    found = cost.named(["train@embedding_matching-50-0", "train@embedding_matching-150-1", "ceiling@0"])
+    assert found == {"embedding_matching": 2, "supervised": 1}

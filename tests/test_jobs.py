@@ -53,7 +53,8 @@ def project(tmp_path):
     for name in ("pipeline/__init__.py", "pipeline/jobs.py", "ssl_hip/__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    (tmp_path / "ssl_hip/schema.py").write_text('"""Nothing to check."""\n')
+    for name in ("schema", "cost"):
+        (tmp_path / f"ssl_hip/{name}.py").write_text('"""Nothing to check, nothing to tell."""\n')
     (tmp_path / ".gitignore").write_text("build/\n")
     scratch.commit(tmp_path)
     assert scratch.run(tmp_path, "dvc", "init", "-q").returncode == 0
@@ -77,3 +78,11 @@ def test_a_failing_training_ends_the_job(project):
     done = jobs(project, "'echo \"UserError: draw ${item.draw} is bad\" && exit 3'")
     assert done.returncode == 1
     assert "Stage train@" in done.stderr and done.stderr.strip().splitlines()[-1].startswith("UserError: draw")
+
+
+def test_trainings_that_do_not_fit_the_device_are_not_started(project):
+    (project / "ssl_hip/cost.py").write_text('import sys\nprint(sys.argv)\nsys.exit("UserError: too large")\n')
+    done = jobs(project, "echo > build/run${item.draw}")
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1] == "UserError: too large"
+    assert "'params.yaml', '--stages'" in done.stdout and "'train@2'" in done.stdout
+    assert not (project / "build/run0").exists()
