@@ -79,7 +79,7 @@ def plain(queries: torch.Tensor, references: torch.Tensor, kernel: str, reduce: 
     return (values.mean(-1) if reduce == "mean" else values.amax(-1)).mean(-1)
 
 
-def rows(rounds: int = 5) -> list[Row]:
+def rows(rounds: int = 3) -> list[Row]:
     """Return the rows of matching."""
     queries, references = scene(EDGE)
     seconds = interleaved(

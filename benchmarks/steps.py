@@ -23,7 +23,7 @@ def settings():
     return config.namespace(config.read_yaml(config.ROOT / "params" / "paper.yaml"))
 
 
-def rows(device: torch.device, rounds: int = 9) -> tuple[dict[str, float], list[Row]]:
+def rows(device: torch.device, rounds: int = 7) -> tuple[dict[str, float], list[Row]]:
     """Return the machine's peaks (GFLOP/s, GB/s) and the rows of the training step, measured in turns."""
     params = settings()
     matching, supervised = (
