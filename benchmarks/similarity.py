@@ -116,5 +116,5 @@ def rows(rounds: int = 3) -> list[Row]:
         growth = fresh(peak_mb, "ours", EDGE, 8 * K, kernel) / fresh(peak_mb, "ours", EDGE, K, kernel)
         name = " + ".join(kernel)
         found.append(Row(f"{name}: largest difference from the plain form", difference, "", "at most 1e-5"))
-        found.append(Row(f"{name}: memory at 8 k / at k", growth, "times", "at most 1.1"))
+        found.append(Row(f"{name}: memory at 8 k / at k", growth, "times", "at most 1.25"))
     return found
