@@ -63,8 +63,12 @@ def draw(embeddings: torch.Tensor, mask: torch.Tensor, k: int, runs: int) -> tor
 class Step:
     """Student, teacher, optimiser."""
 
-    def __init__(self, model, settings, optimization, device="cpu"):
-        """model, settings (of embedding_matching), optimization: as in params.yaml, with norm: batch."""
+    def __init__(self, model, settings, optimization, device="cpu", compare=similarity):
+        """model, settings (of embedding_matching), optimization: as in params.yaml, with norm: batch.
+
+        compare: how queries (B, C, D, H, W) and references (l, k, C) give a similarity (B, D, H, W).
+        """
+        self.compare = compare
         self.settings, self.optimization = settings, optimization
         self.student, self.teacher = (UNet(model.width, model.levels, model.dropout).to(device) for _ in range(2))
         self.teacher.load_state_dict(self.student.state_dict())
@@ -92,7 +96,7 @@ class Step:
         near = batch.distance.abs() <= settings.band_mm
         number = settings.references, settings.runs
         inside, outside = (
-            similarity(embeddings[n:], draw(reference_embeddings, near & (batch.label == c), *number)) for c in (1, 0)
+            self.compare(embeddings[n:], draw(reference_embeddings, near & (batch.label == c), *number)) for c in (1, 0)
         )
         matched_label = (inside > outside).long().detach()
         low, high = settings.threshold
