@@ -47,7 +47,7 @@ predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_m
 	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-150-0))
 	@python -m ssl_hip.prediction --image "$(IN)" --out "$(OUT)" --run "$(RUN)"
 
-bench: setup ## measure speed beside other code, 15 minutes on an idle machine: results/bench.json
+bench: setup ## measure speed beside other code, ten minutes on an idle machine: results/bench.json
 	@dvc repro --quiet patches
 	@python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/peers \
 	  -r benchmarks/peers.txt || echo "HD95 will be measured without what could not be installed"

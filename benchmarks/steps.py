@@ -1,7 +1,5 @@
 """One training step of the paper's network beside the reference step, the supervised step and the processor's peak."""
 
-import copy
-
 import torch
 
 from benchmarks import reference, roofline, similarity
@@ -27,7 +25,7 @@ def rows(device: torch.device, rounds: int = 7) -> tuple[dict[str, float], list[
     """Return the machine's peaks (GFLOP/s, GB/s) and the rows of the training step, measured in turns."""
     params = settings()
     matching, supervised = (
-        Learner(method, copy.deepcopy(params), seeds(0), device) for method in ("embedding_matching", "supervised")
+        Learner(method, params, seeds(0), device) for method in ("embedding_matching", "supervised")
     )
     batch = random_batch(params.optimization.batch_size, EDGE, True, device)
     labelled = Batch(batch.image, batch.label, batch.distance)
