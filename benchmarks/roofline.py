@@ -56,7 +56,7 @@ def layers(network: UNet3d, x: torch.Tensor, composed: bool) -> list[Layer]:
         elif isinstance(module, Halve):
             found.append(Layer("pooling", 0, BYTES * 2 * (x.numel() + y.numel())))
 
-    inner = {id(child) for up in network.up for child in up.children()}
+    inner = {id(child) for up in network.decoder.up for child in up.children()}
     hooks = [m.register_forward_hook(see) for m in network.modules() if id(m) not in inner]
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
         network(x)

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.measuring import Row, fresh, interleaved, status_mb
 from ssl_hip import config
-from ssl_hip.patch_store import SPLITS, PatchStore
+from ssl_hip.patch_store import PatchStore
 from ssl_hip.trainer import Trainer, train
 
 PATCHES = config.ROOT / "data" / "patches"
@@ -59,9 +59,9 @@ def enlarge(folder: Path, times: int) -> Path:
     sizes = patches.split.value_counts()
     copies = [patches.assign(row=patches.row + i * patches.split.map(sizes)) for i in range(times)]
     pd.concat(copies).to_csv(folder / "patches.csv", index=False)
-    for name in [f"{split}_{kind}.npy" for split in SPLITS for kind in ("image", "label")] + ["train_distance.npy"]:
-        array = np.load(PATCHES / name, mmap_mode="r")
-        out = np.lib.format.open_memmap(folder / name, "w+", array.dtype, (times * len(array), *array.shape[1:]))
+    for path in sorted(PATCHES.glob("*.npy")):
+        array = np.load(path, mmap_mode="r")
+        out = np.lib.format.open_memmap(folder / path.name, "w+", array.dtype, (times * len(array), *array.shape[1:]))
         for i in range(times):
             out[i * len(array) : (i + 1) * len(array)] = array
     for name in ("subsets.csv", "normalization.json"):

@@ -19,11 +19,11 @@ ITEM = "${item.method}"
 
 @dataclass
 class Stage:
-    """A stage that runs a notebook: its name, the notebook's path, the method it is given, what it declares."""
+    """A stage that runs a notebook: its name, the notebook's path, the values it is given, what it declares."""
 
     name: str
     notebook: Path
-    method: str
+    given: dict[str, str]  # papermill's -p
     files: set[str]
     params: set[str]
 
@@ -37,9 +37,8 @@ def stages(root: Path) -> list[Stage]:
 def read_stage(root: Path, name: str, stage: dict) -> Stage:
     """Read one stage of dvc.yaml."""
     notebook = root / "notebooks" / re.search(r"build/nb/(\S+\.ipynb)", stage["cmd"])[1]
-    method = re.search(r"-p method (\S+)", stage["cmd"])
     files = {path for path in stage["deps"] if path.endswith(".py")}
-    return Stage(name, notebook, method[1] if method else "", files, set(stage.get("params", [])))
+    return Stage(name, notebook, dict(re.findall(r"-p (\w+) (\S+)", stage["cmd"])), files, set(stage.get("params", [])))
 
 
 def code(notebook: Path) -> ast.Module:
@@ -76,27 +75,28 @@ def wanted_files(stage: Stage, root: Path) -> set[str]:
 
     A stage of the grid depends on its own method's file and on what any method imports: DVC has no per-item lists.
     """
-    files = closure(code(stage.notebook), root)
-    if not stage.method:
+    files, method = closure(code(stage.notebook), root), stage.given.get("method")
+    if not method:
         return files
-    methods = sorted((root / PACKAGE / "methods").glob("[!_]*.py")) if stage.method == ITEM else []
-    methods = methods or [root / PACKAGE / "methods" / f"{stage.method}.py"]
+    methods = sorted((root / PACKAGE / "methods").glob("[!_]*.py")) if method == ITEM else []
+    methods = methods or [root / PACKAGE / "methods" / f"{method}.py"]
     for path in methods:
         files |= closure(ast.parse(path.read_text(encoding="utf-8")), root)
-    return files | {f"{PACKAGE}/methods/{stage.method}.py"}
+    return files | {f"{PACKAGE}/methods/{method}.py"}
 
 
 def wanted_params(stage: Stage) -> set[str]:
-    """Return the keys that the stage's notebook asks for in config.load(...)."""
+    """Return the keys that the stage's notebook asks for in config.load(...); not those with a value it lacks."""
     calls = [node for node in ast.walk(code(stage.notebook)) if isinstance(node, ast.Call)]
     calls = [call for call in calls if ast.unparse(call.func) in ("config.load", "load")]
-    return {literal(argument, stage.method) for call in calls for argument in call.args}
+    found = {literal(argument, stage.given) for call in calls for argument in call.args}
+    return {key for key in found if not re.search(r"(?<!\$){", key)}
 
 
-def literal(argument: ast.expr, method: str) -> str:
-    """Return a key's text; in an f-string `{method}` is the method that the stage passes."""
-    text = ast.unparse(argument)
-    return text.strip("f").strip("'\"").replace("{method}", method)
+def literal(argument: ast.expr, given: dict[str, str]) -> str:
+    """Return a key's text; in an f-string `{name}` is the value that the stage passes under that name."""
+    text = ast.unparse(argument).strip("f").strip("'\"")
+    return re.sub(r"{(\w+)}", lambda match: given.get(match[1], match[0]), text)
 
 
 def report(stage: Stage, root: Path) -> str:

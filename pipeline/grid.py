@@ -12,15 +12,16 @@ import sys
 from pathlib import Path
 
 from ssl_hip import config
-from ssl_hip.reporting import tables
+from ssl_hip.reporting import ablations, tables
 
 RUNS, LIST = Path("runs"), Path("build/grid.json")
 
 
 def grid() -> list[str]:
     """Return the folder names of the grid's runs."""
-    train = config.load("train.methods", "train.labelled_patches", "train.draws", "train.ceiling_draws").train
-    return ["-".join(map(str, run)) for run in tables.grid(train)]
+    keys = [f"train.{key}" for key in ("methods", "labelled_patches", "draws", "ceiling_draws")]
+    params = config.load(*keys, "ablations")
+    return ["-".join(map(str, run)) for run in tables.grid(params.train) + ablations.grid(params.ablations)]
 
 
 def hashes(run: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 LOGS = Path("build/logs")
 BEFORE = ("check", "source", "patches")
-PARALLEL = ("train", "ceiling")
+PARALLEL = ("train", "ablation", "ceiling")
 BUSY = re.compile(r"is busy, it is being blocked|Unable to acquire lock")
 NOISE = re.compile(r"^(Running stage|Updating lock file|ERROR: failed to reproduce|[A-Z]\w+ [Nn]otebook\b|> )")
 TAIL = 30

@@ -8,8 +8,10 @@ import math
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,6 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ssl_hip import config
 from ssl_hip.learner import Learner, seeds
 from ssl_hip.student_teacher import Batch
+
+TURNS = (0, 1)  # iterations that are counted and timed: a method may alternate between two kinds of step
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,26 @@ def estimate(method: str, params, patch_size: int, steps: int, device: torch.dev
     """
     learner = Learner(method, params, seeds(0), device)
     batch = random_batch(params.optimization.batch_size, patch_size, learner.method.uses_unlabelled, device)
+    try:
+        flop, kept = zip(*(counted(learner, batch, each, steps) for each in TURNS), strict=True)
+        seconds = min(sum(timed(learner, batch, each, steps) for each in TURNS) for _ in range(2))
+    except torch.OutOfMemoryError as error:
+        raise config.UserError(
+            f"params.yaml: a step of '{method}' does not fit into this GPU's memory; set optimization.checkpointing "
+            "to true, or lower patches.size or optimization.batch_size"
+        ) from error
+    teacher, trained = map(nbytes, (learner.networks.teacher.parameters(), learner.trained))
+    gib = (teacher + 4 * trained + max(kept)) / 2**30  # weights, gradient and Adam's two moments
+    return Cost(steps, sum(flop) / len(TURNS), seconds / len(TURNS), gib)
+
+
+def nbytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Return the memory that tensors take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def counted(learner: Learner, batch: Batch, iteration: int, steps: int) -> tuple[int, int]:
+    """Return the floating-point operations of one step, and the bytes of feature maps that it keeps."""
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -58,24 +82,15 @@ def estimate(method: str, params, patch_size: int, steps: int, device: torch.dev
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    try:
-        with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            learner.step(batch, 0, steps)
-        seconds = min(timed(learner, batch, steps) for _ in range(2))
-    except torch.OutOfMemoryError as error:
-        raise config.UserError(
-            f"params.yaml: a step of '{method}' does not fit into this GPU's memory; set optimization.checkpointing "
-            "to true, or lower patches.size or optimization.batch_size"
-        ) from error
-    weights = sum(p.numel() * p.element_size() for p in learner.networks.student.parameters())
-    gib = (5 * weights + sum(kept.values())) / 2**30  # student, teacher, gradient and Adam's two moments
-    return Cost(steps, counter.get_total_flops(), seconds, gib)
+    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        learner.step(batch, iteration, steps)
+    return counter.get_total_flops(), sum(kept.values())
 
 
-def timed(learner: Learner, batch: Batch, steps: int) -> float:
+def timed(learner: Learner, batch: Batch, iteration: int, steps: int) -> float:
     """Return the seconds of one step, the device's work included."""
     start = time.perf_counter()
-    log = learner.step(batch, 0, steps)
+    log = learner.step(batch, iteration, steps)
     float(log["loss"])  # waits for the device
     return time.perf_counter() - start
 
@@ -92,20 +107,32 @@ def random_batch(size: int, edge: int, unlabelled: bool, device: torch.device) -
         noise = torch.randn(size, 1, edge, edge, edge, generator=generator).to(device)
         return (noise + label[:, None]).contiguous(memory_format=torch.channels_last_3d)
 
-    return Batch(image(), label, distance, image(), label) if unlabelled else Batch(image(), label, distance)
+    labelled = (image(), label, distance)
+    return Batch(*labelled, image(), label, distance) if unlabelled else Batch(*labelled)
 
 
-def grid(train) -> Counter[str]:
-    """Return how many trainings of each method a profile has; train: of params.yaml."""
+def grid(train, ablations) -> Counter[str]:
+    """Return how many trainings of each method and variant a profile has; train, ablations: of params.yaml."""
     runs = Counter({method: len(train.labelled_patches) * len(train.draws) for method in train.methods})
     runs["supervised"] += len(train.ceiling_draws)
-    return runs
+    return runs + Counter(
+        {variant: len(ablations.labelled_patches) * len(ablations.draws) for variant in ablations.variants}
+    )
 
 
 def named(stages: list[str]) -> Counter[str]:
-    """Return how many trainings of each method these DVC stages are, e.g. train@uamt-50-0 and ceiling@0."""
+    """Return how many trainings of each method and variant these DVC stages are, e.g. train@uamt-50-0, ceiling@0."""
     kinds = [stage.partition("@") for stage in stages]
     return Counter("supervised" if kind == "ceiling" else run.rsplit("-", 2)[0] for kind, _, run in kinds)
+
+
+def settings_of(name: str, params) -> tuple[str, SimpleNamespace]:
+    """Return the method and the parameters of a run by the name of its method or variant."""
+    if name not in vars(params.variants):
+        return name, params
+    base, changes = params.methods.embedding_matching, getattr(params.variants, name)
+    methods = SimpleNamespace(embedding_matching=SimpleNamespace(**vars(base) | vars(changes)))
+    return "embedding_matching", SimpleNamespace(**vars(params) | {"methods": methods})
 
 
 def main(path: str, stages: list[str]) -> None:
@@ -114,10 +141,11 @@ def main(path: str, stages: list[str]) -> None:
     torch.set_num_threads(params.train.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     steps, seconds = iterations(params.optimization, params.patches.count.train), 0.0
-    for method, number in (named(stages) if stages else grid(params.train)).items():
-        cost = estimate(method, params, params.patches.size, steps, device)
+    for name, number in (named(stages) if stages else grid(params.train, params.ablations)).items():
+        method, settings = settings_of(name, params)
+        cost = estimate(method, settings, params.patches.size, steps, device)
         seconds += number * cost.seconds * steps
-        print(f"{method}, {number} times {cost}", flush=True)
+        print(f"{name}, {number} times {cost}", flush=True)
     print(f"together about {duration(seconds)}, one after the other, validation and test not counted")
 
 

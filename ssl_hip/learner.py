@@ -5,10 +5,11 @@ import importlib
 import numpy as np
 import torch
 
+from ssl_hip.losses import Progress
 from ssl_hip.student_teacher import Batch, StudentTeacher
-from ssl_hip.unet import UNet3d
+from ssl_hip.unet import UNet3d, initialise
 
-PURPOSES = ("init", "labelled", "unlabelled", "noise", "references")  # each has a random generator of its own
+PURPOSES = ("init", "labelled", "unlabelled", "noise", "method", "heads")  # each has a random generator of its own
 
 
 def seeds(seed: int) -> dict[str, int]:
@@ -25,28 +26,31 @@ class Learner:
         self.settings, self.device = params.optimization, device
         student = UNet3d(**vars(params.model), seed=seed["init"])
         self.networks = StudentTeacher(student, self.settings, seed["noise"], device)
-        references = torch.Generator(device).manual_seed(seed["references"])
+        generator = torch.Generator(device).manual_seed(seed["method"])
         module = importlib.import_module(f"ssl_hip.methods.{method}")
-        self.method = module.Method(self.networks, getattr(params.methods, method), references)
+        self.method = module.Method(self.networks, getattr(params.methods, method), generator)
+        heads = self.networks.heads.to(device, memory_format=torch.channels_last_3d)
+        initialise(heads, seed["heads"])
+        self.trained = [*student.parameters(), *heads.parameters()]
         self.optimizer = torch.optim.Adam(
-            student.parameters(), self.settings.learning_rate, tuple(self.settings.betas), fused=True
+            self.trained, self.settings.learning_rate, tuple(self.settings.betas), fused=True
         )
 
     def step(self, batch: Batch, iteration: int, iterations: int) -> dict[str, torch.Tensor]:
         """One optimiser step and one step of the teacher; return what is logged, still on the device."""
         self.networks.student.train()
-        progress = iteration / iterations
+        progress = Progress(iteration, iterations)
         loss, log = self.method.loss(batch, progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.settings.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.networks.student.parameters(), self.settings.gradient_clip)
-        self.optimizer.param_groups[0]["lr"] = decayed(self.settings, progress)
+            torch.nn.utils.clip_grad_norm_(self.trained, self.settings.gradient_clip)
+        self.optimizer.param_groups[0]["lr"] = decayed(self.settings, progress.share)
         self.optimizer.step()
         self.networks.update_teacher(iteration)
         return log | {"loss": loss.detach()}
 
 
-def decayed(settings, progress: float) -> float:
-    """Return the learning rate at progress T/T_N: learning_rate (1 - T/T_N)^power; power 0 keeps it constant."""
-    return settings.learning_rate * (1 - progress) ** settings.learning_rate_power
+def decayed(settings, share: float) -> float:
+    """Return the learning rate at share T/T_N: learning_rate (1 - T/T_N)^power; power 0 keeps it constant."""
+    return settings.learning_rate * (1 - share) ** settings.learning_rate_power

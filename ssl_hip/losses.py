@@ -1,14 +1,27 @@
 """Losses and the ramp-up that all methods share. Logits are (B, K, D, H, W), labels (B, D, H, W) with values 0..K-1."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 
-def ramp_up(progress: float) -> float:
-    """Return exp(-5 (1 - T/T_N)^2), from .0067 to 1; progress is T/T_N in [0, 1] (Laine 2017)."""
-    return math.exp(-5 * (1 - min(progress, 1.0)) ** 2)
+class Progress(NamedTuple):
+    """How far a training is."""
+
+    iteration: int  # T, from 0
+    iterations: int  # T_N
+
+    @property
+    def share(self) -> float:
+        """T/T_N."""
+        return self.iteration / self.iterations
+
+
+def ramp_up(share: float) -> float:
+    """Return exp(-5 (1 - T/T_N)^2), from .0067 to 1; share is T/T_N in [0, 1] (Laine 2017)."""
+    return math.exp(-5 * (1 - min(share, 1.0)) ** 2)
 
 
 def soft_dice(probability: torch.Tensor, label: torch.Tensor, epsilon: float = 1e-5) -> torch.Tensor:

@@ -10,13 +10,22 @@ import torch
 from ssl_hip.normalization import Normalization
 
 SPLITS = ("train", "validation", "test")
+SCORED = SPLITS[1:]
+JOINT_GAP, METAL = 1, 2  # bits of a region's voxel, those of preparation.regions, which would import too much
+NUMBERS = ("foreground", "deviation_mm", "group", "gap_voxels", "gap_mm", "metal_voxels", "held_out")  # may be empty
+REGION_ERRORS = [  # of a patch, in voxels
+    "gap_voxels",
+    "gap_false",  # of them predicted as bone
+    "metal_voxels",  # around metal
+    "metal_wrong",  # of them unlike the label
+]
 
 
 class PatchStore:
     """The folder data/patches, whose contents `patches.write` describes."""
 
     def __init__(self, folder: Path):
-        numbers = dict.fromkeys(("foreground", "deviation_mm", "group", "held_out"), "")  # empty: not available
+        numbers = dict.fromkeys(NUMBERS, "")  # empty: not available
         self.patches = pd.read_csv(
             folder / "patches.csv", keep_default_na=False, na_values=numbers, dtype={"subject": str}
         )
@@ -24,9 +33,11 @@ class PatchStore:
         self.normalization = Normalization(**json.loads((folder / "normalization.json").read_text()))
         self.image = {split: np.load(folder / f"{split}_image.npy", mmap_mode="r") for split in SPLITS}
         self.label = {split: np.load(folder / f"{split}_label.npy", mmap_mode="r") for split in SPLITS}
+        self.region = {split: np.load(folder / f"{split}_region.npy", mmap_mode="r") for split in SCORED}
         self.distance = np.load(folder / "train_distance.npy", mmap_mode="r")
         self.spacing_mm = float(self.patches.spacing_mm.iloc[0])
         self.size = self.image["train"].shape[1]
+        self.gap_known = {split: self.table(split).gap_voxels.notna().to_numpy() for split in SCORED}
 
     def table(self, split: str) -> pd.DataFrame:
         """Return the rows of patches.csv of one split, in the order of its arrays."""
@@ -52,6 +63,21 @@ class PatchStore:
             return np.intersect1d(table.row[table.foreground.notna()], self.rows("train", draw))
         chosen = self.subsets[(self.subsets.labelled_patches == int(labelled_patches)) & (self.subsets.draw == draw)]
         return table[table.patch.isin(chosen.patch)].row.to_numpy()
+
+    def region_errors(self, split: str, rows: np.ndarray, masks: np.ndarray) -> list[dict[str, float]]:
+        """Return for each patch how much of its joint gap is predicted as bone, and how much is wrong around metal.
+
+        split: validation or test. masks: predictions (N, D, H, W) bool, of rows of its arrays. Keys: REGION_ERRORS;
+        the gap's two are NaN where it is not available.
+        """
+        region, wrong = self.region[split][rows], masks != (self.label[split][rows] == 1)
+        gap, metal = (region & bit > 0 for bit in (JOINT_GAP, METAL))
+        counts = [voxels.sum((1, 2, 3)).tolist() for voxels in (gap, gap & masks, metal, metal & wrong)]
+        errors = [dict(zip(REGION_ERRORS, patch, strict=True)) for patch in zip(*counts, strict=True)]
+        no_gap = dict.fromkeys(("gap_voxels", "gap_false"), np.nan)
+        return [
+            each if known else each | no_gap for each, known in zip(errors, self.gap_known[split][rows], strict=True)
+        ]
 
     def images(self, split: str, rows: np.ndarray, device: torch.device) -> torch.Tensor:
         """Return images (B, 1, D, H, W), float32, normalised."""

@@ -1,6 +1,7 @@
 """The keys of params.yaml, their types and ranges. A new method adds its group here."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -33,6 +34,13 @@ def rising(values: list[float]) -> list[float]:
     return values
 
 
+def plain(name: str) -> str:
+    """Refuse what cannot name a run's folder and a DVC stage."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError("must be a word of small letters, digits and _")
+    return name
+
+
 def structures(values: list) -> list:
     """Refuse what is neither a list of label values nor one of file names."""
     label_values = all(type(value) is int and 1 <= value <= 254 for value in values)
@@ -49,7 +57,8 @@ Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Pair = Field(min_length=2, max_length=2)
 Draws = Annotated[list[Whole], AfterValidator(distinct)]
-Threshold = Annotated[list[Share], Pair, AfterValidator(ordered)]  # times ln 2
+Name = Annotated[str, AfterValidator(plain)]
+Shares = Annotated[list[Share], Pair, AfterValidator(ordered)]
 Window = Annotated[list[float], Pair, AfterValidator(apart)]  # HU
 Millimetres = Annotated[list[Positive], Pair, AfterValidator(ordered)]
 
@@ -119,6 +128,9 @@ class Patches(Section):
     size: Annotated[int, Field(ge=8)]
     count: Splits
     test_candidates: Count
+    joint_gap_mm: Positive
+    metal_hu: Annotated[float, Field(gt=0)]
+    metal_mm: Weight
     clip_hu: Window
     body_hu: Annotated[float, Field(ge=-1024, le=3000)]
     min_foreground: BelowOne
@@ -194,8 +206,31 @@ class Uamt(Section):
 
     weight: Weight
     passes: Count
-    threshold: Threshold
+    threshold: Shares  # times ln 2
     target: Literal["single_pass", "mean"]
+
+
+class Cct(Section):
+    """ssl_hip/methods/cct.py."""
+
+    weight: Weight
+    noise: Share
+    dropout: BelowOne
+    drop: Shares
+
+
+class Mtc(Section):
+    """ssl_hip/methods/mtc.py."""
+
+    weight: Weight
+
+
+class Dtc(Section):
+    """ssl_hip/methods/dtc.py."""
+
+    weight: Weight
+    weight_distance: Weight
+    steepness: Positive
 
 
 class EmbeddingMatching(Section):
@@ -204,7 +239,7 @@ class EmbeddingMatching(Section):
     weight_ua: Weight
     weight_nn: Weight
     weight_en: Weight
-    threshold: Threshold
+    threshold: Shares  # times ln 2
     passes: Count
     references: Count
     runs: Count
@@ -222,7 +257,18 @@ class Methods(Section):
     supervised: Supervised
     mean_teacher: MeanTeacher
     uamt: Uamt
+    cct: Cct
+    mtc: Mtc
+    dtc: Dtc
     embedding_matching: EmbeddingMatching
+
+
+class Ablations(Section):
+    """Which variants are trained."""
+
+    variants: Annotated[list[str], AfterValidator(distinct)]
+    labelled_patches: Annotated[list[Count], Field(min_length=1), AfterValidator(distinct)]
+    draws: Annotated[Draws, Field(min_length=1)]
 
 
 class Tables(Section):
@@ -247,5 +293,7 @@ class Params(Section):
     train: Train
     optimization: Optimization
     methods: Methods
+    variants: dict[Name, dict[str, Any]]
+    ablations: Ablations
     tables: Tables
     figures: Figures

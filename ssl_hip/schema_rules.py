@@ -4,8 +4,11 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ssl_hip.images import label_values
 from ssl_hip.scans.manifest import volume_files
+from ssl_hip.schema_keys import EmbeddingMatching
 
 Problems = Iterator[tuple[str, str]]
 
@@ -39,6 +42,38 @@ def methods_exist(names: list[str], settings: dict, root: Path) -> Problems:
             yield "train.methods", f"no method is called '{name}'; {hint}"
         elif name not in settings:
             yield "train.methods", f"'{name}' has no settings; add the group methods.{name}"
+
+
+def variants_fit(variants: dict, trained: list[str], methods: dict, root: Path) -> Problems:
+    """A variant changes keys of embedding_matching to other values, and does not take a method's name."""
+    base = methods["embedding_matching"]
+    for name, changes in variants.items():
+        key, settings = f"variants.{name}", base | changes
+        if name in methods or name == "ceiling":
+            yield key, "is a method's name; take another, its runs would lie in the same folder"
+        try:
+            EmbeddingMatching.model_validate(settings)
+        except ValidationError as error:
+            for item in error.errors():
+                remedy = "as in methods.embedding_matching"
+                yield f"{key}.{item['loc'][0]}", f"is {item['input']!r}: {item['msg']}, {remedy}"
+            continue
+        if settings == base and name in trained:
+            yield key, "changes nothing of methods.embedding_matching; take it out of ablations.variants"
+
+
+def ablations_have_a_base(ablations: dict, variants: dict, train: dict, root: Path) -> Problems:
+    """The variants trained are defined, and so is embedding_matching itself at the same subsets and draws."""
+    for name in ablations["variants"]:
+        if name not in variants:
+            yield "ablations.variants", f"no variant is called '{name}'; may be {', '.join(variants)} (see variants)"
+    if not ablations["variants"]:
+        return
+    if "embedding_matching" not in train["methods"]:
+        yield "ablations.variants", "are compared with embedding_matching; add it to train.methods, or empty the list"
+    for key in ("labelled_patches", "draws"):
+        if lacking := [value for value in ablations[key] if value not in train[key]]:
+            yield f"ablations.{key}", f"names {lacking}, not among train.{key} = {train[key]}: nothing to compare with"
 
 
 def subsets_are_known(chosen: list[int], subsets: dict[int, int], root: Path) -> Problems:
@@ -177,6 +212,8 @@ RULES = (  # keys whose values a rule takes; it is asked only where nothing else
     (("patches.size", "model.levels"), patch_edge),
     (("model.norm", "model.width"), group_width),
     (("train.methods", "methods"), methods_exist),
+    (("variants", "ablations.variants", "methods"), variants_fit),
+    (("ablations", "variants", "train"), ablations_have_a_base),
     (("train.labelled_patches", "patches.subsets"), subsets_are_known),
     (("train.draws", "train.ceiling_draws", "patches.draws"), draws_exist),
     (("patches.subsets", "patches.count.train"), subsets_nest),

@@ -3,8 +3,10 @@
 import copy
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
+from torch import nn
 
 
 @dataclass
@@ -16,6 +18,15 @@ class Batch:
     distance: torch.Tensor  # (B, D, H, W) mm, signed, negative inside; NaN without surface
     unlabelled: torch.Tensor | None = None  # (B, 1, D, H, W)
     truth: torch.Tensor | None = None  # (B, D, H, W) of the unlabelled patches: 0, 1 or 255 (unknown); for the log only
+    truth_distance: torch.Tensor | None = None  # (B, D, H, W) as distance, of the unlabelled patches; for the log only
+
+
+class Output(NamedTuple):
+    """What the student makes of the labelled and, after them, the unlabelled patches."""
+
+    logits: torch.Tensor  # (N, K, D, H, W)
+    embeddings: torch.Tensor  # (N, C, D, H, W)
+    features: list[torch.Tensor]  # of each level of the encoder, finest first
 
 
 class StudentTeacher:
@@ -26,6 +37,7 @@ class StudentTeacher:
         self.student = student.to(device, memory_format=torch.channels_last_3d)
         self.student.checkpointing = settings.checkpointing
         self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
+        self.heads = nn.ModuleList()  # of the method, beside the student's own: trained with it, never exported
         self.settings, self.device = settings, device
         self.noise = torch.Generator(device).manual_seed(seed)
         self.student.masks.seed(seed + 1)
@@ -42,8 +54,8 @@ class StudentTeacher:
         noise = torch.randn(image.shape, generator=self.noise, device=image.device)
         return (image + deviation * noise).contiguous(memory_format=torch.channels_last_3d)
 
-    def student_forward(self, batch: Batch):
-        """Return the student's (logits, embeddings) on the noisy labelled and, after them, unlabelled patches.
+    def student_forward(self, batch: Batch) -> Output:
+        """Return what the student makes of the noisy labelled and, after them, unlabelled patches.
 
         Labelled and unlabelled form one batch for norm layers, unless `bn_batches` is separate.
         """
@@ -51,10 +63,9 @@ class StudentTeacher:
         if self.settings.bn_batches == "joint":
             parts = [torch.cat(parts)]
         with self.autocast():
-            outputs = [self.student(self.add_noise(part, self.settings.student_noise)) for part in parts]
-        if len(outputs) == 1:
-            return outputs[0]
-        return tuple(torch.cat(values) for values in zip(*outputs, strict=True))
+            features = [self.student.encode(self.add_noise(part, self.settings.student_noise)) for part in parts]
+            decoded = [self.student.decoder(part, self.student.runner()) for part in features]
+        return Output(*joined(decoded), joined(features))
 
     def teacher_noise(self, image: torch.Tensor) -> torch.Tensor:
         """Return a noisy copy for a teacher's pass."""
@@ -72,6 +83,11 @@ class StudentTeacher:
         for (_, t), (_, s) in zip(self.teacher.named_buffers(), self.student.named_buffers(), strict=True):
             if not t.is_floating_point():
                 t.copy_(s)
+
+
+def joined(parts: list) -> list[torch.Tensor]:
+    """Return the parts' first, second, ... tensors as one batch each."""
+    return [values[0] if len(values) == 1 else torch.cat(values) for values in zip(*parts, strict=True)]
 
 
 def after(volume: torch.Tensor, n: int) -> torch.Tensor:

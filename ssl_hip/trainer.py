@@ -16,14 +16,15 @@ from ssl_hip import metrics
 from ssl_hip.config import UserError
 from ssl_hip.cost import estimate, iterations
 from ssl_hip.learner import Learner, seeds
-from ssl_hip.patch_store import PatchStore
+from ssl_hip.patch_store import REGION_ERRORS, PatchStore
 from ssl_hip.student_teacher import Batch
 
 
 def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw: int, params) -> dict:
     """Train one run and write its folder; return what is in run.json.
 
-    run: folder of the run (weights, history.csv, validation.csv, scores.csv, run.json; see `write`).
+    run: folder of the run, NAME-PATCHES-DRAW; NAME is the method's, or that of the ceiling or of a variant of a method
+    (weights, history.csv, validation.csv, scores.csv, run.json; see `write`).
     labelled_patches: a key of patches.subsets, or "all" for every training patch.
     params: sections model, optimization, train, methods of params.yaml.
     Raises FloatingPointError where a loss is not finite, UserError without validation patches that select: best needs
@@ -33,11 +34,10 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     torch.use_deterministic_algorithms(True, warn_only=True)
     trainer = Trainer(store, method, labelled_patches, draw, params)
     cost = estimate(method, params, store.size, trainer.iterations, trainer.device)
-    print(f"{method}, {labelled_patches} labelled patches, draw {draw}: {cost}", file=sys.stderr, flush=True)
+    print(f"{run.name}: {cost}", file=sys.stderr, flush=True)
     status = trainer.run()
     scores = trainer.test()
-    name = "ceiling" if labelled_patches == "all" else method
-    scores.insert(0, "method", name)
+    scores.insert(0, "method", run.name.rsplit("-", 2)[0])
     scores.insert(1, "labelled_patches", labelled_patches)
     scores.insert(2, "draw", draw)
     return write(run, trainer, scores, status)
@@ -95,8 +95,7 @@ class Trainer:
         image, label, distance = self.store.training(rows, self.device)
         if self.unlabelled is None:
             return Batch(image, label, distance)
-        unlabelled, truth, _ = self.store.training(next(self.unlabelled), self.device)
-        return Batch(image, label, distance, unlabelled, truth)
+        return Batch(image, label, distance, *self.store.training(next(self.unlabelled), self.device))
 
     def record(self, iteration: int, log: dict[str, list[torch.Tensor]]) -> None:
         """Average what was logged since the last call; raise FloatingPointError where a loss is not finite."""
@@ -145,22 +144,24 @@ class Trainer:
 
     @torch.no_grad()
     def score(self, network, split: str, rows: np.ndarray) -> tuple[pd.DataFrame, dict[str, float]]:
-        """Return a row a patch (patch, subject, iou, hd95_mm, missed, false_alarm), and the shares of foreground.
+        """Return a row a patch, and the shares of foreground.
 
-        rows: of the split's arrays.
+        rows: of the split's arrays. Columns: patch, subject, those of metrics.score and PatchStore.region_errors.
         """
         network.eval()
-        scores, predicted, true, voxels = [], 0, 0, 0
+        scores, regions, predicted, true, voxels = [], [], 0, 0, 0
         for part in (rows[start : start + 8] for start in range(0, len(rows), 8)):
             with self.networks.autocast():
                 logits, _ = network(self.store.images(split, part, self.device))
             masks, truth = (logits[:, 1] > logits[:, 0]).cpu().numpy(), self.store.label[split][part] == 1
             scores += [metrics.score(*pair, self.store.spacing_mm) for pair in zip(masks, truth, strict=True)]
+            regions += self.store.region_errors(split, part, masks)
             predicted, true, voxels = predicted + int(masks.sum()), true + int(truth.sum()), voxels + masks.size
         each = 1 / voxels if voxels else math.nan
         share = {"foreground_predicted": predicted * each, "foreground_true": true * each}
         table = self.store.table(split)[["patch", "subject"]].iloc[rows].reset_index(drop=True)
-        return table.join(pd.DataFrame(scores, columns=metrics.SCORES)), share
+        scores, regions = pd.DataFrame(scores, columns=metrics.SCORES), pd.DataFrame(regions, columns=REGION_ERRORS)
+        return table.join(scores).join(regions), share
 
 
 class CollapseWatch:
@@ -195,11 +196,13 @@ def cycle(rows: np.ndarray, size: int, seed: int):
 def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dict:
     """Write a run's folder.
 
-    student.safetensors, teacher.safetensors (weights of the iteration that optimization.select chose), history.csv
-    (iteration and means since the last row), validation.csv (iteration, iou, hd95_mm, shares of foreground), scores.csv
-    (a row a test patch and network: method, labelled_patches, draw, split, network, patch, subject, iou, hd95_mm,
-    missed, false_alarm), run.json. Without validation patches validation.csv has empty scores; without test patches
-    scores.csv has those of the validation patches; without either it has no rows.
+    student.safetensors, teacher.safetensors  weights of the iteration that optimization.select chose, without heads
+    history.csv     iteration and means since the last row
+    validation.csv  iteration, iou, hd95_mm, shares of foreground; empty scores without validation patches
+    scores.csv      a row a test patch and network: method (or variant, or ceiling), labelled_patches, draw, network,
+                    split, patch, subject, those of metrics.score and PatchStore.region_errors; of validation patches
+                    where there are no test patches, without either no rows
+    run.json        status, iterations, and what prediction needs
     """
     run.mkdir(parents=True, exist_ok=True)
     for name, weights in trainer.kept["weights"].items():

@@ -1,5 +1,7 @@
 """3D U-Net that returns logits and the embeddings they are computed from (Cicek 2016, Section 2)."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -21,23 +23,15 @@ class UNet3d(nn.Module):
         super().__init__()
         self.masks = MaskPool()
         self.checkpointing = False  # compute feature maps again in the backward pass instead of keeping them
-        deep = [width * 2 ** (i + 1) for i in range(levels)]  # channels that leave each level
-        inputs = [in_channels, *deep[:-1]]
-
-        def activation(channels):
-            return normalisation(norm, channels), ReluDropout(dropout, self.masks)
-
-        def convolution(a, b):
-            return nn.Conv3d(a, b, 3, padding=1), *activation(b)
-
+        self.layers = layers = Layers(norm, dropout, self.masks)
+        self.channels = [width * 2 ** (i + 1) for i in range(levels)]  # that leave each level of the encoder
         self.encoder = nn.ModuleList(
-            nn.Sequential(Halve() if level else nn.Identity(), *convolution(a, c // 2), *convolution(c // 2, c))
-            for level, (a, c) in enumerate(zip(inputs, deep, strict=True))
+            nn.Sequential(
+                Halve() if level else nn.Identity(), *layers.convolution(a, c // 2), *layers.convolution(c // 2, c)
+            )
+            for level, (a, c) in enumerate(zip([in_channels, *self.channels[:-1]], self.channels, strict=True))
         )
-        pairs = list(zip(deep[:-1], deep[1:], strict=True))[::-1]  # (skip, below) from the deepest up
-        self.up = nn.ModuleList(UpConvolution(skip, below) for skip, below in pairs)
-        self.decoder = nn.ModuleList(nn.Sequential(*activation(c), *convolution(c, c)) for c, _ in pairs)
-        self.output = nn.Conv3d(deep[0], classes, 1)
+        self.decoder = Decoder(layers, self.channels, classes)
         initialise(self, seed)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,13 +39,54 @@ class UNet3d(nn.Module):
 
         D, H and W must be multiples of 2^(levels-1).
         """
-        run = partial(recomputed, self, self.masks) if self.checkpointing and torch.is_grad_enabled() else call
-        skips = []
+        return self.decoder(self.encode(x), self.runner())
+
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return the feature maps of every level, finest first: level i is (B, 2^(i+1)*width, D/2^i, H/2^i, W/2^i)."""
+        run, features = self.runner(), []
         for block in self.encoder:
             x = run(block, x)
-            skips.append(x)
-        skips.pop()
-        for up, block in zip(self.up, self.decoder, strict=True):
+            features.append(x)
+        return features
+
+    def runner(self) -> Callable[..., torch.Tensor]:
+        """Return the function that runs a part of the network: with or without keeping its feature maps."""
+        recompute = self.checkpointing and torch.is_grad_enabled()
+        return partial(recomputed, self, self.masks) if recompute else call
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What stands after each convolution: norm, ReLU and dropout; all dropout masks come from one pool."""
+
+    norm: str
+    dropout: float
+    masks: MaskPool
+
+    def activation(self, channels: int) -> tuple[nn.Module, ...]:
+        """Return norm, ReLU and dropout."""
+        return normalisation(self.norm, channels), ReluDropout(self.dropout, self.masks)
+
+    def convolution(self, inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+        """Return a 3x3x3 convolution, norm, ReLU and dropout."""
+        return nn.Conv3d(inputs, outputs, 3, padding=1), *self.activation(outputs)
+
+
+class Decoder(nn.Module):
+    """From the deepest level up: each joins the encoder's features of its level; the last gives the embeddings."""
+
+    def __init__(self, layers: Layers, channels: list[int], classes: int):
+        """channels: of the encoder's levels, finest first."""
+        super().__init__()
+        pairs = list(zip(channels[:-1], channels[1:], strict=True))[::-1]  # (skip, below) from the deepest up
+        self.up = nn.ModuleList(UpConvolution(skip, below) for skip, below in pairs)
+        self.blocks = nn.ModuleList(nn.Sequential(*layers.activation(c), *layers.convolution(c, c)) for c, _ in pairs)
+        self.output = nn.Conv3d(channels[0], classes, 1)
+
+    def forward(self, features: list[torch.Tensor], run: Callable) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits and embeddings of what UNet3d.encode returns; run: what UNet3d.runner returns."""
+        *skips, x = features
+        for up, block in zip(self.up, self.blocks, strict=True):
             x = run(partial(decode, up, block), x, skips.pop())
         return self.output(x), x
 

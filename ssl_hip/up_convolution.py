@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 OVERHEAD = 160_000_000  # multiplications in the time that the small operators around the composition take
+PATCHES = 4  # in a batch, for that comparison: a result must not depend on how many patches stand beside it
 
 
 class UpConvolution(nn.Module):
@@ -27,7 +28,7 @@ class UpConvolution(nn.Module):
         """Say whether the kernels' product costs less than it saves; for few voxels of many channels it does not."""
         below, skip = x.shape[1], self.convolution.out_channels
         saved = 8 * (27 * skip * below + below * below) - 64 * skip * below  # multiplications a voxel
-        return saved * x.numel() // below > 2 * 216 * skip * below * below + OVERHEAD
+        return PATCHES * saved * x[0, 0].numel() > 2 * 216 * skip * below * below + OVERHEAD
 
     def literal(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """As the paper draws it."""

@@ -13,6 +13,7 @@ from ssl_hip import config, metrics
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.preparation import patches
 from ssl_hip.preparation.cutting import Cubes
+from ssl_hip.preparation.regions import JOINT_GAP, METAL
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -47,6 +48,14 @@ def ball_patches(n: int, size: int, rng: np.random.Generator) -> tuple[np.ndarra
     return (label * 300.0 + rng.normal(0, 60, label.shape)).astype(np.float32), label
 
 
+def halves(label: np.ndarray) -> np.ndarray:
+    """Return regions (n, s, s, s) uint8: joint gap is the upper half's background, around metal the front half."""
+    region, middle = np.zeros_like(label), label.shape[1] // 2
+    region[:, middle:] += JOINT_GAP * (label[:, middle:] == 0).astype(np.uint8)
+    region[:, :, :middle] += METAL
+    return region
+
+
 def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0) -> Path:
     """Write a patches folder of balls: 4 labelled training scans, 1 validation, 1 test.
 
@@ -64,9 +73,13 @@ def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0
         share = label.mean((1, 2, 3)) if known else np.nan
         table = pd.DataFrame({"z": 0, "y": 0, "x": np.arange(n), "foreground": share, "overlap": 0.0})
         table = table.assign(deviation_mm=np.nan, group=np.nan)
+        region = None if split == "train" else halves(label)
+        for name, bit in (("gap_voxels", JOINT_GAP), ("metal_voxels", METAL)):
+            table[name] = np.nan if region is None else np.count_nonzero(region & bit, axis=(1, 2, 3))
+        table["gap_mm"] = np.nan if region is None else 3.0
         tables.append(table.assign(subject=subject, split=split, metal=0, tags="", held_out=held_out))
         distance = np.stack([metrics.signed_distance(mask, params.patches.spacing_mm) for mask in label])
-        parts[split].append(partial(Cubes, hu, label if known else None, distance if known else None))
+        parts[split].append(partial(Cubes, hu, label if known else None, distance if known else None, region))
     patches.write(folder, pd.concat(tables, ignore_index=True), parts, params.patches)
     return folder
 

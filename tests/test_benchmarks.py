@@ -24,6 +24,7 @@ from ssl_hip import config
 from ssl_hip.cost import random_batch
 from ssl_hip.images import volumes
 from ssl_hip.learner import Learner, seeds
+from ssl_hip.losses import Progress
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.unet import UNet3d
 
@@ -75,11 +76,12 @@ def same_weights(theirs, ours: UNet3d) -> None:
     """Copy our network's weights into the reference network; both list them in the order of computation."""
     pairs = {
         "down": zip(theirs.down, [block[1:] for block in ours.encoder], strict=True),
-        "up": zip(theirs.up, [up.up for up in ours.up], strict=True),
-        "first": zip([join[0] for join in theirs.join], [up.convolution for up in ours.up], strict=True),
-        "rest": zip([join[1:] for join in theirs.join], ours.decoder, strict=True),
+        "up": zip(theirs.up, [up.up for up in ours.decoder.up], strict=True),
+        "first": zip([join[0] for join in theirs.join], [up.convolution for up in ours.decoder.up], strict=True),
+        "rest": zip([join[1:] for join in theirs.join], ours.decoder.blocks, strict=True),
     }
-    for theirs_part, ours_part in [pair for part in pairs.values() for pair in part] + [(theirs.output, ours.output)]:
+    outputs = (theirs.output, ours.decoder.output)
+    for theirs_part, ours_part in [pair for part in pairs.values() for pair in part] + [outputs]:
         values = zip(theirs_part.state_dict().values(), ours_part.state_dict().values(), strict=True)
         for target, source in values:
             target.copy_(source)
@@ -103,10 +105,10 @@ def test_the_reference_step_is_the_same_method():
             same_weights(getattr(literal, name), getattr(ours.networks, name))
     ours.networks.student.train()
     literal.student.train()
-    for progress in (0.3, 0.9):
-        losses = ours.method.loss(batch, progress)[0], literal.loss(batch, progress)
+    for progress in (Progress(3, 10), Progress(9, 10)):
+        losses = ours.method.loss(batch, progress)[0], literal.loss(batch, progress.share)
         torch.testing.assert_close(*losses, rtol=1e-5, atol=0)
-        weights = ours.networks.student.output.weight, literal.student.output.weight
+        weights = ours.networks.student.decoder.output.weight, literal.student.output.weight
         gradients = [torch.autograd.grad(loss, weight)[0] for loss, weight in zip(losses, weights, strict=True)]
         torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 

@@ -1,9 +1,11 @@
 """What a training is said to take."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from ssl_hip import cost
+from ssl_hip import config, cost
 from ssl_hip.config import ROOT
 from ssl_hip.unet import UNet3d
 
@@ -41,9 +43,28 @@ def test_an_estimate_is_told_in_hours_or_minutes():
 def test_a_profile_is_priced_without_data(capsys):
     cost.main(str(ROOT / "params" / "smoke.yaml"), [])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5 and lines[0].startswith("supervised, 2 times 16 steps") and "together about" in lines[-1]
+    assert len(lines) == 10 and lines[0].startswith("supervised, 2 times 16 steps") and "together about" in lines[-1]
+    assert lines[7].startswith("ua, 1 times") and lines[8].startswith("euclidean_max, 1 times")
 
 
 def test_stages_are_counted_by_method():
-    found = cost.named(["train@embedding_matching-50-0", "train@embedding_matching-150-1", "ceiling@0"])
-    assert found == {"embedding_matching": 2, "supervised": 1}
+    trainings = ["train@embedding_matching-50-0", "train@embedding_matching-150-1"]
+    found = cost.named([*trainings, "ablation@ua_nn-50-0", "ceiling@0"])
+    assert found == {"embedding_matching": 2, "ua_nn": 1, "supervised": 1}
+
+
+def test_a_variant_is_priced_with_its_own_parameters():
+    params = config.load("variants", "methods")
+    method, settings = cost.settings_of("euclidean_max", params)
+    assert method == "embedding_matching" and vars(settings.methods) == {
+        method: SimpleNamespace(
+            **vars(params.methods.embedding_matching) | {"kernel": "euclidean", "reduce": "max"},
+        )
+    }
+    assert params.methods.embedding_matching.kernel == "cosine" and cost.settings_of("dtc", params) == ("dtc", params)
+
+
+def test_both_turns_of_an_alternating_method_count(params):
+    found = {name: cost.estimate(name, params, 8, 1, CPU) for name in ("supervised", "mtc")}
+    student = found["supervised"].flop
+    assert student < found["mtc"].flop < 3 * student

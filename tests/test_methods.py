@@ -3,6 +3,7 @@
 import importlib
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,13 +13,16 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
-from ssl_hip import dropout, losses
+from ssl_hip import dropout, losses, metrics
+from ssl_hip.losses import Progress
 from ssl_hip.matching import near_surface, sample_references
+from ssl_hip.methods import cct, dtc
 from ssl_hip.student_teacher import Batch, StudentTeacher, threshold
 from ssl_hip.unet import UNet3d
 
-METHODS = ["supervised", "mean_teacher", "uamt", "embedding_matching"]
-SIZE, PROGRESS = 8, 0.6
+METHODS = ["supervised", "mean_teacher", "uamt", "cct", "mtc", "dtc", "embedding_matching"]
+SIZE, PROGRESS = 8, Progress(6, 10)
+ODD = Progress(7, 10)
 
 
 @pytest.fixture
@@ -28,7 +32,8 @@ def batch() -> Batch:
     label = (grid < 2.5).to(torch.uint8).expand(2, SIZE, SIZE, SIZE)
     image = label[:, None] + 0.3 * torch.randn(2, 1, SIZE, SIZE, SIZE, generator=generator)
     unlabelled = label[:, None] + torch.randn(2, 1, SIZE, SIZE, SIZE, generator=generator)
-    return Batch(image, label, (grid - 2.5).expand(label.shape), unlabelled, label)
+    distance = (grid - 2.5).expand(label.shape)
+    return Batch(image, label, distance, unlabelled, label, distance)
 
 
 def build(name: str, params, **changes):
@@ -73,7 +78,7 @@ def test_mean_teacher(params, batch):
     loss, log = method.loss(batch, PROGRESS)
     labelled, unlabelled, _, target = forward(method, batch)
     consistency = ((unlabelled.softmax(1) - target) ** 2).mean()
-    expected = losses.supervised_loss(labelled, batch.label) + 0.7 * losses.ramp_up(PROGRESS) * consistency
+    expected = losses.supervised_loss(labelled, batch.label) + 0.7 * losses.ramp_up(0.6) * consistency
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(log["loss_consistency"], consistency.detach())
 
@@ -83,7 +88,7 @@ def test_uamt(params, batch, target_name):
     method = build("uamt", params, weight=0.7, target=target_name)
     loss, log = method.loss(batch, PROGRESS)
     labelled, unlabelled, _, target = forward(method, batch)
-    weight = losses.ramp_up(PROGRESS)
+    weight = losses.ramp_up(0.6)
     certain = entropy(target) < threshold([0.75, 1.0], weight)
     consistency = ((unlabelled.softmax(1) - target) ** 2).mean(1)[certain].mean()
     torch.testing.assert_close(loss, losses.supervised_loss(labelled, batch.label) + 0.7 * weight * consistency)
@@ -97,6 +102,116 @@ def test_uamt_with_every_voxel_masked_is_supervised(params, batch):
     labelled, *_ = forward(method, batch)
     torch.testing.assert_close(loss, losses.supervised_loss(labelled, batch.label))
     assert log["uncertain_share"] == 1 and log["loss_consistency"] == 0
+
+
+def test_cct(params, batch):
+    """Without perturbation: three decoders of the same features."""
+    method = build("cct", params, weight=0.7, noise=0.0, dropout=0.0, drop=[1.0, 1.0])
+    loss, log = method.loss(batch, PROGRESS)
+    labelled, unlabelled, *_ = forward(method, batch)
+    student = method.networks.student
+    features = [level[2:] for level in student.encode(torch.cat([batch.image, batch.unlabelled]))]
+    answers = [decoder(features, student.runner())[0].softmax(1) for decoder in method.networks.heads]
+    consistency = sum(((answer - unlabelled.detach().softmax(1)) ** 2).mean() for answer in answers) / 3
+    supervised = losses.supervised_loss(labelled, batch.label)
+    assert len(answers) == 3 and consistency > 0
+    torch.testing.assert_close(loss, supervised + 0.7 * losses.ramp_up(0.6) * consistency)
+    torch.testing.assert_close(log["loss_consistency"], consistency.detach())
+
+
+def test_cct_teaches_the_encoder_but_not_the_main_decoder(params, batch):
+    grown = {}
+    for weight in (0.0, 5.0):
+        torch.manual_seed(0)
+        method = build("cct", params, weight=weight)
+        method.loss(batch, PROGRESS)[0].backward()
+        student, heads = method.networks.student, method.networks.heads
+        grown[weight] = [[p.grad for p in part.parameters()] for part in (student.decoder, student.encoder, heads)]
+    (decoder, encoder, heads), (same, other, taught) = grown.values()
+    assert all(torch.equal(a, b) for a, b in zip(decoder, same, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(encoder, other, strict=True))
+    assert not any(gradient.any() for gradient in heads) and all(gradient.any() for gradient in taught)
+
+
+def test_perturbations_of_features():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 8, 12, 12, 12, generator=generator)
+    assert torch.equal(cct.feature_noise(x, 0.0, generator), x)
+    assert torch.equal(cct.feature_dropout(x, 0.0, generator), x)
+    assert torch.equal(cct.feature_drop(x, [1.0, 1.0], generator), x)
+    factor = cct.feature_noise(x, 0.3, generator) / x
+    assert 0.7 - 1e-5 <= factor.min() < 0.71 and 1.29 < factor.max() <= 1.3 + 1e-5
+    kept = cct.feature_dropout(x, 0.3, generator)
+    assert (kept == 0).float().mean().item() == pytest.approx(0.3, abs=0.01) and kept.mean() / x.mean() > 0.98
+    dropped = cct.feature_drop(x, [0.7, 0.9], generator) == 0
+    for gone, attention in zip(dropped, x.mean(1), strict=True):
+        assert torch.equal(gone.all(0), gone.any(0)) and gone.any() and not gone.all()
+        limit = attention[gone[0]].min() / attention.max()
+        assert 0.7 <= limit <= 0.92 and attention[~gone[0]].max() <= attention[gone[0]].min()
+
+
+def test_mtc_alternates(params, batch):
+    method = build("mtc", params, weight=0.7)
+    loss, log = method.loss(batch, PROGRESS)
+    student, (decoder,) = method.networks.student, method.networks.heads
+    torch.testing.assert_close(loss, losses.supervised_loss(student(batch.image)[0], batch.label))
+    assert set(log) == {"loss_supervised"}
+
+    loss, log = method.loss(batch, ODD)
+    images = torch.cat([batch.image, batch.unlabelled])
+    attention = student(images)[0].softmax(1).detach()
+    made = decoder(student.encode(images)[-1])
+    expected = 0.0
+    for c in (0, 1):
+        error = ((made[:, c] - images[:, 0] * attention[:, c]) ** 2).mean()
+        expected = expected + error * (1 - attention[:, c].mean())
+    torch.testing.assert_close(log["loss_reconstruction"], expected.detach())
+    torch.testing.assert_close(loss, 0.7 * losses.ramp_up(0.7) * expected)
+
+
+def test_mtc_gives_each_task_its_own_parts(params, batch):
+    for progress, student_decoder, second in ((PROGRESS, True, False), (ODD, False, True)):
+        method = build("mtc", params)
+        method.loss(batch, progress)[0].backward()
+        student, heads = method.networks.student, method.networks.heads
+        for part, reached in ((student.encoder, True), (student.decoder, student_decoder), (heads, second)):
+            assert all((p.grad is not None) == reached for p in part.parameters())
+
+
+def test_dtc(params, batch):
+    method = build("dtc", params, weight=0.7, weight_distance=0.4, steepness=20.0)
+    loss, _ = method.loss(batch, PROGRESS)
+    labelled, unlabelled, *_ = forward(method, batch)
+    student, (head,) = method.networks.student, method.networks.heads
+    found = torch.tanh(head(student(torch.cat([batch.image, batch.unlabelled]))[1]))[:, 0]
+    regression = ((found[:2] - dtc.normalised_distance(batch.distance, batch.label)) ** 2).mean()
+    foreground = torch.cat([labelled, unlabelled]).softmax(1)[:, 1]
+    consistency = ((1 / (1 + torch.exp(20 * found)) - foreground) ** 2).mean()
+    expected = losses.supervised_loss(labelled, batch.label) + 0.4 * regression
+    torch.testing.assert_close(loss, expected + 0.7 * losses.ramp_up(0.6) * consistency)
+
+
+def test_distances_are_normalised_patch_by_patch():
+    label = np.zeros((4, 8, 8, 8), np.uint8)
+    label[0, 2:6, 2:6, 1:7], label[1, :3] = 1, 1
+    label[3] = 1  # a patch without foreground, one without background
+    distance = torch.from_numpy(np.stack([metrics.signed_distance(mask, 3.0) for mask in label]))
+    found, inside = dtc.normalised_distance(distance, torch.from_numpy(label)), torch.from_numpy(label) == 1
+    assert torch.equal(found < 0, inside) and found.isfinite().all()
+    for patch in found[:2]:
+        assert patch.min() == -1 and patch.max() == 1
+    assert (found[2] == 1).all() and (found[3] == -1).all()
+    torch.testing.assert_close(found[1, :, 0, 0], torch.tensor([-7.5, -4.5, -1.5, 1.5, 4.5, 7.5, 10.5, 13.5]) /
+                               torch.tensor([7.5, 7.5, 7.5, 13.5, 13.5, 13.5, 13.5, 13.5]))  # fmt: skip
+
+
+@pytest.mark.parametrize("full", [0, 1])
+def test_dtc_on_empty_and_full_patches(params, batch, full):
+    batch.label, batch.distance = torch.full_like(batch.label, full), torch.full_like(batch.distance, torch.nan)
+    method = build("dtc", params)
+    loss, log = method.loss(batch, PROGRESS)
+    loss.backward()
+    assert loss.isfinite() and finite_gradients(method) and all(value.isfinite() for value in log.values())
 
 
 def restated(method, batch, center: bool, temperature: float):
@@ -114,7 +229,7 @@ def restated(method, batch, center: bool, temperature: float):
         return F.cosine_similarity(queries[..., None, :], references - common, dim=-1).mean(-1)
 
     near, far = cosine(inside), cosine(outside)
-    uncertain = entropy(target) >= threshold([0.75, 1.0], losses.ramp_up(PROGRESS))
+    uncertain = entropy(target) >= threshold([0.75, 1.0], losses.ramp_up(0.6))
     each = [F.cross_entropy(unlabelled, label, reduction="none") for label in (target.argmax(1), (near > far).long())]
     p = torch.sigmoid((near - far) / temperature)
     embedding_entropy = -(p * p.log() + (1 - p) * (1 - p).log())
@@ -131,8 +246,20 @@ def test_embedding_matching(params, batch, center, temperature):
         torch.testing.assert_close(log[f"loss_{name}"], term.detach(), rtol=1e-4, atol=1e-5)
     supervised, certain, matched, embedding = terms
     extra = 0.25 * certain + 0.25 * matched + 0.125 * embedding
-    torch.testing.assert_close(loss, supervised + losses.ramp_up(PROGRESS) * extra, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(loss, supervised + losses.ramp_up(0.6) * extra, rtol=1e-4, atol=1e-5)
     assert 0 < log["uncertain_share"] < 1 and log["without_references"] == 0
+
+
+def test_coverage_is_counted_near_the_surface(params, batch):
+    method = build("embedding_matching", params)
+    _, log = method.loss(batch, PROGRESS)
+    *_, target = forward(method, batch)
+    near = batch.truth_distance.abs() <= 3.0
+    uncertain = entropy(target) >= threshold([0.75, 1.0], losses.ramp_up(0.6))
+    torch.testing.assert_close(log["near_surface_uncertain_share"], uncertain[near].float().mean())
+    right = (target.argmax(1) == batch.truth)[near & uncertain].float().mean()
+    torch.testing.assert_close(log["near_surface_accuracy_pseudo"], right)
+    assert 0 <= log["near_surface_accuracy_matched"] <= 1
 
 
 def test_embedding_matching_when_all_is_certain(params, batch):
@@ -155,10 +282,10 @@ def test_embedding_matching_without_any_surface(params, batch, pool):
 
 def test_unknown_truth_is_logged_as_nothing_and_learnt_from_as_ever(params, batch):
     known, _ = build("embedding_matching", params).loss(batch, PROGRESS)
-    batch.truth = torch.full_like(batch.truth, 255)
+    batch.truth, batch.truth_distance = torch.full_like(batch.truth, 255), torch.full_like(batch.distance, torch.nan)
     unknown, log = build("embedding_matching", params).loss(batch, PROGRESS)
     assert torch.equal(known, unknown)
-    assert all(value.isnan() for name, value in log.items() if name.startswith("accuracy"))
+    assert all(value.isnan() for name, value in log.items() if "accuracy" in name)
 
 
 def finite_gradients(method) -> bool:

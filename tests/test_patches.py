@@ -16,8 +16,8 @@ from ssl_hip import metrics, parallel
 from ssl_hip.config import UserError
 from ssl_hip.images import isotropic, volumes
 from ssl_hip.images.isotropic import Scan
-from ssl_hip.patch_store import PatchStore
-from ssl_hip.preparation import cutting, patches
+from ssl_hip.patch_store import REGION_ERRORS, PatchStore
+from ssl_hip.preparation import cutting, patches, regions
 from ssl_hip.scans import manifest
 
 SPLITS = ["train"] * 4 + ["validation", "test"]
@@ -85,6 +85,8 @@ def test_a_folder_of_patches_keeps_its_contract(cohort):
         assert store.image[split].shape == store.label[split].shape == (n, 16, 16, 16)
         assert store.image[split].dtype == np.float16 and set(np.unique(store.label[split])) <= {0, 1}
         assert np.isfinite(store.image[split]).all() and store.table(split).row.tolist() == list(range(n))
+    for split in ("validation", "test"):
+        assert store.region[split].shape == (counts[split], 16, 16, 16) and store.region[split].dtype == np.uint8
     train = store.image["train"].astype(np.float64)
     assert train.mean() == pytest.approx(0, abs=2e-3) and train.std() == pytest.approx(1, abs=2e-3)
     assert store.distance.dtype == np.float16 and store.patches.patch.tolist() == list(range(12))
@@ -95,7 +97,7 @@ def test_a_folder_of_patches_keeps_its_contract(cohort):
 
 def test_building_again_gives_the_same_bytes_whatever_the_number_of_workers(cohort):
     build(cohort, "a", workers=1), build(cohort, "b", workers=2)
-    assert len(contents(cohort, "a")) == 10 and contents(cohort, "a") == contents(cohort, "b")
+    assert len(contents(cohort, "a")) == 12 and contents(cohort, "a") == contents(cohort, "b")
 
 
 @pytest.mark.parametrize("name", ["cut", "write"])
@@ -163,6 +165,42 @@ def test_what_is_stored_is_what_stands_at_the_place(cohort):
         assert np.array_equal(store.distance[row.row], expected, equal_nan=True)
 
 
+def near_bones(cohort) -> None:
+    """Give the cohort's scans, whose bones lie 8 mm apart, a joint there; and metal."""
+    cohort.params.patches.joint_gap_mm = 10.0
+    for name in cohort.table.image:
+        voxels = volumes.to_array(volumes.read_image(cohort.root / name))
+        voxels[13, 13, 13] = 2600
+        write_scan(cohort.root / name, voxels)
+
+
+def test_regions_are_those_of_the_whole_scan(cohort):
+    near_bones(cohort)
+    store = build(cohort)
+    for i, split in ((4, "validation"), (5, "test")):
+        subject = cohort.table.loc[i].to_dict()
+        on_grid, label = isotropic.read(subject, cohort.root, 2.0, [1, 3])
+        found = regions.find(on_grid, label, cohort.params)
+        for row in store.table(split).itertuples():
+            place = tuple(slice(c, c + 16) for c in (row.z, row.y, row.x))
+            assert np.array_equal(store.region[split][row.row], found.cube(place))
+            assert row.gap_voxels == np.count_nonzero(store.region[split][row.row] & regions.JOINT_GAP)
+            assert row.metal_voxels == np.count_nonzero(store.region[split][row.row] & regions.METAL) > 0
+        assert (store.table(split).gap_voxels > 0).any() and store.table(split).gap_mm.dropna().between(2, 10).all()
+    assert store.table("train")[["gap_voxels", "gap_mm", "metal_voxels"]].isna().all(axis=None)
+
+
+def test_without_named_bones_the_gap_is_not_available(cohort):
+    near_bones(cohort)
+    cohort.params.shape_model.parts = {}
+    store = build(cohort)
+    test = store.table("test")
+    assert test[["gap_voxels", "gap_mm"]].isna().all(axis=None) and (test.metal_voxels > 0).all()
+    errors = pd.DataFrame(store.region_errors("test", test.row, store.label["test"][:] == 0))
+    assert errors[["gap_voxels", "gap_false"]].isna().all(axis=None)
+    assert errors.metal_wrong.tolist() == errors.metal_voxels.tolist() == test.metal_voxels.tolist()
+
+
 @pytest.mark.parametrize("code", ["LPS", "RAS", "LPI", "PIR", "SAL", "ILP", "ASR"])
 @pytest.mark.parametrize("turn", [0.0, 0.3])
 def test_the_canonical_view_is_the_canonical_image(code, turn):
@@ -209,7 +247,7 @@ def test_a_cohort_without_validation_and_test_scans_gives_empty_arrays(cohort):
     cohort.table["split"], cohort.params.patches.count.train = "train", 12
     store = build(cohort)
     for split in ("validation", "test"):
-        assert store.image[split].shape == store.label[split].shape == (0, 16, 16, 16)
+        assert store.image[split].shape == store.label[split].shape == store.region[split].shape == (0, 16, 16, 16)
         assert len(store.table(split)) == 0
     assert len(store.image["train"]) == 12
 
@@ -303,7 +341,8 @@ def test_small_scans_are_padded_with_air(cohort):
     write_scan(cohort.root / cohort.table.label[0], label)
     table, cubes = cut(cohort)
     assert cubes.image.shape == (3, 16, 16, 16) and (cubes.image[:, 12:] == volumes.AIR_HU).all()
-    assert not cubes.label[:, 12:].any() and (table.z == 0).all()
+    assert not cubes.label[:, 12:].any() and (table.z == 0).all() and cubes.region is None
+    assert cut(cohort, split="test")[1].region.shape == cubes.image.shape
 
 
 def test_memory_asked_for_grows_with_the_scan(cohort):
@@ -312,7 +351,8 @@ def test_memory_asked_for_grows_with_the_scan(cohort):
     )
     small = cutting.memory_mb(job)
     write_scan(cohort.root / cohort.table.image[0], np.zeros((240, 280, 32), np.int16))
-    assert 50 < small < cutting.memory_mb(job) < 1000
+    large = cutting.memory_mb(job)
+    assert 50 < small < large < cutting.memory_mb(job._replace(counts={"train": 1, "test": 1})) < 1000
 
 
 def test_patches_are_shared_out_equally(cohort):
@@ -331,6 +371,22 @@ def test_the_store_gives_what_a_run_may_see(store):
     image, label, distance = store.training(np.array([3, 1]), torch.device("cpu"))
     assert image.shape == (2, 1, 16, 16, 16) and image.dtype == distance.dtype == torch.float32
     assert label.dtype == torch.uint8 and np.array_equal(label[0].numpy(), store.label["train"][3])
+
+
+def test_errors_are_counted_in_the_gap_and_around_metal(store):
+    rows, truth = np.array([1, 0]), store.label["test"][[1, 0]] == 1
+    gap, metal = (store.region["test"][[1, 0]] & bit > 0 for bit in (regions.JOINT_GAP, regions.METAL))
+    for mask in (truth, ~truth, np.ones_like(truth), np.zeros_like(truth)):
+        errors = store.region_errors("test", rows, mask)
+        assert all(isinstance(value, int) for each in errors for value in each.values())
+        found, inside = pd.DataFrame(errors), (1, 2, 3)
+        assert found.columns.tolist() == REGION_ERRORS
+        assert found.gap_voxels.tolist() == gap.sum(inside).tolist() == store.table("test").gap_voxels[rows].tolist()
+        assert found.gap_false.tolist() == (gap & mask).sum(inside).tolist()
+        assert found.metal_voxels.tolist() == metal.sum(inside).tolist()
+        assert found.metal_wrong.tolist() == (metal & (mask != truth)).sum(inside).tolist()
+    assert not pd.DataFrame(store.region_errors("test", rows, truth))[["gap_false", "metal_wrong"]].any(axis=None)
+    assert store.region_errors("test", rows[:0], truth[:0]) == []
 
 
 def test_writing_twice_is_the_same(tmp_path, params):

@@ -70,9 +70,9 @@ def stand_in():
     return prediction.Run(BrightIsBone(), 2.0, SIZE, Normalization((-1024, 3071), -100.0, 400.0))
 
 
-@pytest.mark.parametrize(("batch", "precision", "rounding"), [(3, "float32", 1e-6), (7, "bfloat16", 2e-2)])
-def test_batching_changes_nothing_but_rounding(batch, precision, rounding):
-    """The up-convolutions of a larger batch may take their other form; dropout masks stay, so the entropy does too."""
+@pytest.mark.parametrize(("batch", "precision"), [(3, "float32"), (7, "bfloat16")])
+def test_batching_changes_nothing_but_rounding(batch, precision):
+    """The up-convolutions of a larger batch take the same form; dropout masks stay, so the entropy does too."""
     network, found = UNet3d(**MODEL).eval(), []
     for size in (1, batch):
         network.masks.seed(0)
@@ -80,7 +80,7 @@ def test_batching_changes_nothing_but_rounding(batch, precision, rounding):
         with torch.no_grad():
             found.append(sliding_window(maps, noise((24, 20, 16)), SIZE, size))
     (probability, entropy), (again, entropy_again) = found
-    assert np.allclose(probability, again, rtol=1e-5, atol=rounding) and np.ptp(probability) > 0.1
+    assert np.allclose(probability, again, rtol=1e-5, atol=1e-6) and np.ptp(probability) > 0.1
     assert np.array_equal(entropy, entropy_again) and entropy.max() > 0
 
 

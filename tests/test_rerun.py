@@ -132,7 +132,18 @@ def test_a_method_less_leaves_its_runs_alone(project):
 
 def test_one_methods_weight(project):
     project.edit_params(lambda tree: tree["methods"]["embedding_matching"].update(weight_nn=0.123))
-    assert project.repro() == {"check"} | runs(project, word="embedding_matching") | AFTER
+    trained = runs(project, word="embedding_matching") | runs(project, "ablation")
+    assert project.repro() == {"check"} | trained | AFTER
+
+
+def test_one_variant(project):
+    project.edit_params(lambda tree: tree["variants"]["ua"].update(temperature=0.5))
+    assert project.repro() == {"check"} | runs(project, "ablation", word="ua") | AFTER
+
+
+def test_another_variant_shares_the_runs_of_table_1(project):
+    project.edit_params(lambda tree: tree["ablations"]["variants"].append("cosine_max"))
+    assert project.repro() == {"check"} | runs(project, "ablation", word="cosine_max") | AFTER
 
 
 def test_one_plotting_parameter(project):
@@ -148,7 +159,8 @@ def test_code_of_one_method(project):
 @pytest.mark.parametrize("name", ["explorer", "prediction", "schema"])
 def test_code_that_no_training_reads(project, name):
     project.append(f"ssl_hip/{name}.py", "\n# touched\n")
-    assert not project.repro() & (runs(project) | runs(project, "ceiling") | {"cohort", "patches"})
+    trained = runs(project) | runs(project, "ablation") | runs(project, "ceiling")
+    assert not project.repro() & (trained | {"cohort", "patches"})
 
 
 def test_saving_a_notebook_with_outputs(project):

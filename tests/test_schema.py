@@ -11,7 +11,7 @@ from ssl_hip import schema
 from ssl_hip.config import ROOT, read_yaml
 
 PROFILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
-METHODS = "embedding_matching, mean_teacher, supervised, uamt"
+METHODS = "cct, dtc, embedding_matching, mean_teacher, mtc, supervised, uamt"
 DELETED = object()
 
 BAD = [  # key, value, what the one line says after the key
@@ -19,7 +19,8 @@ BAD = [  # key, value, what the one line says after the key
     (
         "colour",
         1,
-        "unknown key; may be cohort, shape_model, patches, model, train, optimization, methods, tables, figures",
+        "unknown key; may be cohort, shape_model, patches, model, train, optimization, methods, variants, ablations, "
+        "tables, figures",
     ),
     ("model.width", "8", "is '8', must be a whole number"),
     ("model.width", 8.0, "is 8.0, must be a whole number"),
@@ -69,6 +70,7 @@ def default() -> dict:
     tree["patches"] |= {"spacing_mm": 2.0, "size": 32, "count": count, "subsets": {8: 1, 48: 3}, "draws": 5}
     tree["train"] |= {"labelled_patches": [8, 48], "draws": [0, 1], "ceiling_draws": [0]}
     tree["model"] |= {"width": 8, "levels": 4, "norm": "group"}
+    tree["ablations"]["variants"] = []
     tree["optimization"]["learning_rate"], tree["methods"]["uamt"]["passes"] = 0.001, 5
     return tree
 
@@ -124,6 +126,27 @@ def test_semi_supervised_methods_need_unlabelled_patches(default):
     tree = changed(changed(default, "patches.subsets", {960: 60}), "train.labelled_patches", [960])
     assert "leave some unlabelled" in schema.check(tree)[0]
     assert schema.check(changed(tree, "train.methods", ["supervised"])) == []
+
+
+VARIANTS = [  # a key below ablations or variants, its value, what is said
+    ("variants.ua", {"weight_n": 0.0}, ".weight_n: is 0.0: Extra inputs are not permitted"),
+    ("variants.ua", {"kernel": "cosines"}, ".kernel: is 'cosines': Input should be 'cosine' or 'euclidean'"),
+    ("variants.ua", {"kernel": "cosine"}, ": changes nothing of methods.embedding_matching; take it out of ablations"),
+    ("variants.uamt", {"weight_nn": 0.0}, ": is a method's name; take another"),
+    ("variants.U-A", {"weight_nn": 0.0}, ": is 'U-A', must be a word of small letters, digits and _"),
+    ("ablations.variants", ["ub"], ": no variant is called 'ub'; may be ua, ua_nn"),
+    ("ablations.labelled_patches", [8, 9], ": names [9], not among train.labelled_patches = [8, 48]"),
+    ("ablations.draws", [2], ": names [2], not among train.draws = [0, 1]"),
+    ("train.methods", ["supervised"], "ablations.variants: are compared with embedding_matching; add it to train."),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "said"), VARIANTS, ids=[said[:50] for *_, said in VARIANTS])
+def test_variants_differ_from_a_trained_base(default, key, value, said):
+    tree = changed(default, "ablations", {"variants": ["ua"], "labelled_patches": [8], "draws": [0]})
+    assert schema.check(tree) == []
+    (found,) = schema.check(changed(tree, key, value))
+    assert found.startswith(key + said if said[0] in ".:" else said)
 
 
 FOLDER = "must be a folder with images/ and labels/ (cohort.layout)"

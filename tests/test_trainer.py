@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from ssl_hip import trainer
 from ssl_hip.config import UserError
-from ssl_hip.patch_store import PatchStore
+from ssl_hip.patch_store import REGION_ERRORS, PatchStore
 
-METHODS = ["supervised", "mean_teacher", "uamt", "embedding_matching"]
+METHODS = ["supervised", "mean_teacher", "uamt", "cct", "mtc", "dtc", "embedding_matching"]
 
 
 def same_weights(a, b) -> bool:
@@ -24,15 +24,18 @@ def same_weights(a, b) -> bool:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_repeats_itself_and_is_complete(method, store, params, tmp_path):
-    for run in ("a", "b"):
-        info = trainer.train(tmp_path / run, store, method, "2", 0, params)
-    assert same_weights(tmp_path / "a", tmp_path / "b")
+    runs = [tmp_path / folder / f"{method}-2-0" for folder in ("a", "b")]
+    for run in runs:
+        info = trainer.train(run, store, method, "2", 0, params)
+    assert same_weights(*runs)
     for name in ("history.csv", "validation.csv", "scores.csv", "run.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    scores = pd.read_csv(tmp_path / "a" / "scores.csv")
+        first, again = ((run / name).read_bytes() for run in runs)
+        assert first == again
+    scores = pd.read_csv(runs[0] / "scores.csv")
+    assert set(scores.method) == {method} and scores[REGION_ERRORS].notna().all(axis=None)
     assert info["status"] == "finished" and info["iterations"] == 8
     assert len(scores) == 4 and set(scores.network) == {"student", "teacher"}
-    assert np.isfinite(pd.read_csv(tmp_path / "a" / "history.csv").loss).all()
+    assert np.isfinite(pd.read_csv(runs[0] / "history.csv").loss).all()
 
 
 def test_draws_differ(store, params, tmp_path):
@@ -56,8 +59,8 @@ def test_labels_of_unlabelled_patches_do_not_touch_the_weights(method, store, pa
 
 
 def test_the_ceiling_uses_every_training_patch(store, params, tmp_path):
-    trainer.train(tmp_path / "run", store, "supervised", "all", 0, params)
-    assert set(pd.read_csv(tmp_path / "run" / "scores.csv").method) == {"ceiling"}
+    trainer.train(tmp_path / "ceiling-all-0", store, "supervised", "all", 0, params)
+    assert set(pd.read_csv(tmp_path / "ceiling-all-0" / "scores.csv").method) == {"ceiling"}
     assert len(store.labelled("all", 0)) == 8
 
 
@@ -122,12 +125,20 @@ def test_select_says_which_weights_are_kept(store, params, tmp_path):
     assert kept == {"best": validation.iteration[validation.hd95_mm.idxmin()], "last": 8}
 
 
-def test_one_labelled_batch_is_learnt(store, params, tmp_path):
+@pytest.mark.parametrize("method", METHODS)
+def test_one_labelled_batch_is_learnt(method, store, params, tmp_path):
     params.optimization.epochs, params.optimization.validate_every, params.model.dropout = 30, 60, 0.0
-    trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
+    trainer.train(tmp_path / "run", store, method, "2", 0, params)
     history = pd.read_csv(tmp_path / "run" / "history.csv")
-    assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
+    assert history.loss_supervised.iloc[-1] < 0.5 * history.loss_supervised.iloc[0]
     assert pd.read_csv(tmp_path / "run" / "scores.csv").iou.max() > 0.8
+
+
+def test_auxiliary_heads_are_not_exported(store, params, tmp_path):
+    for method in METHODS:
+        trainer.train(tmp_path / method, store, method, "2", 0, params)
+    plain, *others = (set(load_file(tmp_path / method / "student.safetensors")) for method in METHODS)
+    assert all(keys == plain for keys in others)
 
 
 def test_not_a_number_stops_the_run_and_writes_nothing(store, params, tmp_path):
@@ -163,5 +174,5 @@ def test_cycles_visit_every_row_equally_often():
 
 def test_weights_load_without_pickle(store, params, tmp_path):
     trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
-    assert "output.weight" in load_file(tmp_path / "run" / "student.safetensors")
+    assert "decoder.output.weight" in load_file(tmp_path / "run" / "student.safetensors")
     assert isinstance(store, PatchStore)

@@ -47,7 +47,7 @@ def test_shapes(width, levels, shape, norm):
 def test_logits_are_the_output_layer_of_the_embeddings():
     network = small().eval()
     logits, embeddings = network(torch.randn(1, 1, 4, 4, 4))
-    assert torch.equal(network.output(embeddings), logits)
+    assert torch.equal(network.decoder.output(embeddings), logits)
 
 
 def test_a_seed_fixes_the_weights_whatever_the_global_state():
@@ -56,7 +56,7 @@ def test_a_seed_fixes_the_weights_whatever_the_global_state():
     torch.manual_seed(2)
     second, other = small(seed=3).state_dict(), small(seed=4).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
-    assert not torch.equal(first["output.weight"], other["output.weight"])
+    assert not torch.equal(first["decoder.output.weight"], other["decoder.output.weight"])
 
 
 def test_he_initialisation_keeps_the_scale():
@@ -77,7 +77,7 @@ def test_no_dropout_after_output_and_up_convolutions():
     network = small()
     kinds = [type(m).__name__ for m in network.modules()]
     assert kinds.count("ReluDropout") == 6  # two convolutions in each of two encoder levels and one decoder level
-    assert "ReluDropout" not in [type(m).__name__ for m in network.up.modules()]
+    assert "ReluDropout" not in [type(m).__name__ for m in network.decoder.up.modules()]
 
 
 def test_patches_do_not_see_each_other_with_group_norm():

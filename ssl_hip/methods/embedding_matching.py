@@ -17,10 +17,10 @@ class Method:
         self.networks, self.settings, self.generator = networks, settings, generator
         self.match = {"batch": match, "pair": match_pairs}[settings.pool]
 
-    def loss(self, batch, progress: float):
-        """Return the loss and what is logged; progress is T/T_N."""
-        settings, n, weight = self.settings, len(batch.image), ramp_up(progress)
-        logits, embeddings = self.networks.student_forward(batch)
+    def loss(self, batch, progress):
+        """Return the loss and what is logged."""
+        settings, n, weight = self.settings, len(batch.image), ramp_up(progress.share)
+        logits, embeddings, _ = self.networks.student_forward(batch)
         pseudo_label, uncertainty = self.pseudo_label(batch.unlabelled)
         matched = self.match(after(embeddings, n), *self.references(batch), settings, self.generator)
         matched_label = nearest_label(matched)
@@ -37,7 +37,7 @@ class Method:
             "loss_nn": matched_loss.detach(),
             "loss_en": entropy.detach(),
             "without_references": 1 - matched.valid.mean(),
-            **accuracies(batch.truth, uncertain, pseudo_label, matched_label),
+            **self.accuracies(batch, uncertain, pseudo_label, matched_label),
         }
         return supervised + weight * extra, log
 
@@ -55,23 +55,26 @@ class Method:
             _, embeddings = self.networks.teacher(batch.image)
         return embeddings, *near_surface(batch.label, batch.distance, self.settings.band_mm)
 
+    @torch.no_grad()
+    def accuracies(self, batch, uncertain, pseudo_label, matched_label) -> dict[str, torch.Tensor]:
+        """Return how often each kind of label is right, where the truth is known; a log, never a loss.
 
-@torch.no_grad()
-def accuracies(truth, uncertain, pseudo_label, matched_label) -> dict[str, torch.Tensor]:
-    """Return how often each kind of label is right, where the truth (B, D, H, W) is known; a log, never a loss.
+        near_surface: of the voxels within band_mm of the unlabelled patches' true surface. NaN: nothing to count.
+        """
+        known, near = batch.truth != 255, batch.truth_distance.abs() <= self.settings.band_mm
+        pseudo, matched = pseudo_label == batch.truth, matched_label == batch.truth
+        return {
+            "uncertain_share": uncertain.float().mean(),
+            "accuracy_pseudo_certain": share(pseudo, known & ~uncertain),
+            "accuracy_pseudo_uncertain": share(pseudo, known & uncertain),
+            "accuracy_matched_uncertain": share(matched, known & uncertain),
+            "accuracy_matched_all": share(matched, known),
+            "near_surface_uncertain_share": share(uncertain, near),
+            "near_surface_accuracy_pseudo": share(pseudo, near & uncertain),
+            "near_surface_accuracy_matched": share(matched, near & uncertain),
+        }
 
-    NaN where there is nothing to count.
-    """
-    known = truth != 255
 
-    def accuracy(label, mask):
-        mask = mask & known
-        return masked_mean((label == truth).float(), mask) / mask.any()  # 0/0 = NaN: nothing to count
-
-    return {
-        "uncertain_share": uncertain.float().mean(),
-        "accuracy_pseudo_certain": accuracy(pseudo_label, ~uncertain),
-        "accuracy_pseudo_uncertain": accuracy(pseudo_label, uncertain),
-        "accuracy_matched_uncertain": accuracy(matched_label, uncertain),
-        "accuracy_matched_all": accuracy(matched_label, known),
-    }
+def share(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the share of true values among the voxels of mask, both (B, D, H, W); NaN where it is empty."""
+    return masked_mean(values.float(), mask) / mask.any()

@@ -13,14 +13,14 @@ class Method:
     def __init__(self, networks, settings, generator):
         self.networks, self.settings = networks, settings
 
-    def loss(self, batch, progress: float):
-        """Return the loss and what is logged; progress is T/T_N."""
-        logits, _ = self.networks.student_forward(batch)
+    def loss(self, batch, progress):
+        """Return the loss and what is logged."""
+        logits = self.networks.student_forward(batch).logits
         n = len(batch.image)
         with torch.no_grad(), self.networks.autocast():
             target, _ = self.networks.teacher(self.networks.teacher_noise(batch.unlabelled))
         supervised = supervised_loss(logits[:n], batch.label)
         consistency = masked_mse(logits[n:].float().softmax(1), target.float().softmax(1))
-        weight = self.settings.weight * ramp_up(progress)
+        weight = self.settings.weight * ramp_up(progress.share)
         log = {"loss_supervised": supervised.detach(), "loss_consistency": consistency.detach()}
         return supervised + weight * consistency, log

@@ -11,8 +11,8 @@ class Method:
     def __init__(self, networks, settings, generator):
         self.networks, self.settings = networks, settings
 
-    def loss(self, batch, progress: float):
-        """Return the loss and what is logged; progress is T/T_N."""
-        logits, _ = self.networks.student_forward(batch)
+    def loss(self, batch, progress):
+        """Return the loss and what is logged."""
+        logits = self.networks.student_forward(batch).logits
         loss = supervised_loss(logits, batch.label, self.settings.dice_epsilon)
         return loss, {"loss_supervised": loss.detach()}

@@ -15,10 +15,10 @@ class Method:
     def __init__(self, networks, settings, generator):
         self.networks, self.settings = networks, settings
 
-    def loss(self, batch, progress: float):
-        """Return the loss and what is logged; progress is T/T_N."""
-        logits, _ = self.networks.student_forward(batch)
-        n, weight = len(batch.image), ramp_up(progress)
+    def loss(self, batch, progress):
+        """Return the loss and what is logged."""
+        logits = self.networks.student_forward(batch).logits
+        n, weight = len(batch.image), ramp_up(progress.share)
         target, certain = self.target(batch.unlabelled, threshold(self.settings.threshold, weight))
         supervised = supervised_loss(logits[:n], batch.label)
         consistency = masked_mse(logits[n:].float().softmax(1), target, certain)

@@ -12,6 +12,8 @@ from scipy import ndimage
 from ssl_hip import metrics
 from ssl_hip.config import UserError
 from ssl_hip.images import dicom, isotropic, label_values, volumes
+from ssl_hip.preparation import regions
+from ssl_hip.preparation.regions import Regions
 from ssl_hip.scans.manifest import SPLITS
 from ssl_hip.shape.deviation_score import Subject, fit_file
 from ssl_hip.shape.shape_parts import largest_piece
@@ -19,6 +21,7 @@ from ssl_hip.shape.shape_parts import largest_piece
 POOL = 4096  # places drawn for a scan's cubes
 BODY_MM = 3.0  # grid on which the body is found
 PROGRAM_MB, BYTES_READ, BYTES_KEPT = 250, 6, 6  # a process; a voxel of the file, up to float32; one of the new grid
+BYTES_REGIONS = 4  # one of the new grid more, where its regions are found
 
 
 class Job(NamedTuple):
@@ -27,7 +30,7 @@ class Job(NamedTuple):
     number: int  # the scan's row in cohort.csv
     subject: dict[str, Any]  # that row
     counts: dict[str, int]  # patches to cut for each split
-    params: SimpleNamespace  # sections patches and cohort (foreground)
+    params: SimpleNamespace  # sections patches, cohort (foreground) and shape_model (min_surface_cm2, parts)
     root: Path  # of the paths in cohort.csv
     folder: Path  # for the cubes
     shapes: Path  # data/shape_model
@@ -39,6 +42,7 @@ class Cubes(NamedTuple):
     image: np.ndarray  # (n, s, s, s) float32, HU
     label: np.ndarray | None  # (n, s, s, s) uint8, 1 = foreground; None when the scan is unlabelled
     distance: np.ndarray | None  # (n, s, s, s) float16, mm (metrics.signed_distance); None but in labelled training
+    region: np.ndarray | None  # (n, s, s, s) uint8, regions.JOINT_GAP + regions.METAL; None in training
 
 
 def cut(job: Job) -> list[dict[str, Any]]:
@@ -46,15 +50,22 @@ def cut(job: Job) -> list[dict[str, Any]]:
     settings = job.params.patches
     scan, label = isotropic.read(job.subject, job.root, settings.spacing_mm, job.params.cohort.foreground)
     scan = isotropic.pad(scan, settings.size)
+    found = regions.find(scan, label, job.params) if scored(job) else None
     deviation = scorer(label, job)
     rows = []
     for split, n in job.counts.items():
         rng = np.random.default_rng([settings.seed, job.number, SPLITS.index(split)])
         minimum = 0.0 if split == "train" else settings.min_foreground
         corners = positions(scan, n, settings, minimum, rng, job.subject["subject"])
-        write(scan, corners, job, split)
-        rows += describe(scan, corners, settings.size, split, deviation)
+        shown = None if split == "train" else found
+        write(scan, shown, corners, job, split)
+        rows += describe(scan, shown, corners, settings.size, split, deviation)
     return rows
+
+
+def scored(job: Job) -> bool:
+    """Return whether the scan gives patches that scores are computed on, validation's or test's."""
+    return any(split != "train" for split in job.counts)
 
 
 def scorer(label: sitk.Image | None, job: Job) -> Callable[[np.ndarray], float]:
@@ -75,7 +86,8 @@ def memory_mb(job: Job) -> float:
     voxels = sum(file.stat().st_size for file in volumes.files(path)) / 2 if series else _voxels(path)
     each = np.prod([job.subject[f"spacing_{axis}_mm"] for axis in "xyz"])
     kept = voxels * each / job.params.patches.spacing_mm**3
-    return PROGRAM_MB + (BYTES_READ * voxels + BYTES_KEPT * kept) / 2**20
+    bytes_kept = BYTES_KEPT + BYTES_REGIONS * scored(job)
+    return PROGRAM_MB + (BYTES_READ * voxels + bytes_kept * kept) / 2**20
 
 
 def _voxels(path: Path) -> int:
@@ -147,18 +159,28 @@ def overlaps(corners: np.ndarray, size: int) -> np.ndarray:
 
 
 def describe(
-    scan: isotropic.Scan, corners: np.ndarray, size: int, split: str, deviation: Callable[[np.ndarray], float]
+    scan: isotropic.Scan,
+    found: Regions | None,
+    corners: np.ndarray,
+    size: int,
+    split: str,
+    deviation: Callable[[np.ndarray], float],
 ) -> list[dict[str, Any]]:
-    """Return a row a patch: split, z, y, x, foreground (None when unlabelled), overlap, deviation_mm (or NaN)."""
+    """Return a row a patch: split, z, y, x, foreground (None when unlabelled), overlap, deviation_mm (or NaN).
+
+    And gap_voxels, gap_mm and metal_voxels, see Regions.describe; NaN without regions.
+    """
     rows = []
     for corner, shared in zip(corners, overlaps(corners, size), strict=True):
-        foreground = None if scan.label is None else float(scan.label[cube(corner, size)].mean())
+        place = cube(corner, size)
+        foreground = None if scan.label is None else float(scan.label[place].mean())
         row = {"split": split} | dict(zip("zyx", corner.tolist(), strict=True))
-        rows.append(row | {"foreground": foreground, "overlap": float(shared), "deviation_mm": deviation(corner)})
+        row |= {"foreground": foreground, "overlap": float(shared), "deviation_mm": deviation(corner)}
+        rows.append(row | (found.describe(place) if found else regions.UNKNOWN))
     return rows
 
 
-def write(scan: isotropic.Scan, corners: np.ndarray, job: Job, split: str) -> None:
+def write(scan: isotropic.Scan, found: Regions | None, corners: np.ndarray, job: Job, split: str) -> None:
     """Write a scan's Cubes of a split; those that are None have no file."""
     settings, files = job.params.patches, cube_files(job, split)
     shape, places = (len(corners), *[settings.size] * 3), [cube(corner, settings.size) for corner in corners]
@@ -169,6 +191,8 @@ def write(scan: isotropic.Scan, corners: np.ndarray, job: Job, split: str) -> No
     if split == "train":
         maps = (metrics.signed_distance(scan.label[place], settings.spacing_mm) for place in places)
         write_cubes(files["distance"], maps, shape, np.float16)
+    if found:
+        write_cubes(files["region"], (found.cube(place) for place in places), shape, np.uint8)
 
 
 def cube_files(job: Job, split: str) -> dict[str, Path]:

@@ -25,13 +25,13 @@ from ssl_hip.shape import deviation_score
 UNKNOWN = 255
 Part = Callable[[], Cubes]
 COLUMNS = ["patch", "split", "row", "subject", "z", "y", "x", "spacing_mm", "foreground", "overlap"]
-COLUMNS += ["deviation_mm", "group", "metal", "tags", "held_out"]
+COLUMNS += ["deviation_mm", "group", "gap_voxels", "gap_mm", "metal_voxels", "metal", "tags", "held_out"]
 
 
 def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int | None = None) -> None:
     """Cut, normalise and write all patches (see `write`); raise UserError where the parameters do not fit the cohort.
 
-    params: sections patches, cohort (foreground) and shape_model (groups_mm, min_surface_cm2) of params.yaml. An
+    params: sections patches, cohort (foreground) and shape_model (groups_mm, min_surface_cm2, parts) of params.yaml. An
     interrupted build goes on where it stopped: what is cut waits in .unfinished beside `folder`, under a name that
     parameters, cohort and scans decide.
     """
@@ -151,12 +151,17 @@ def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], setti
     patches.csv   patch, split, row (in the split's arrays), subject, z, y, x (first voxel in the scan's canonical LPS
                   volume at spacing_mm), spacing_mm, foreground (share; empty when unlabelled), overlap (largest share
                   that another patch of this scan and split covers too), deviation_mm and group (surface deviation
-                  score, see deviation_score; empty without), metal, tags, held_out (draw in which the scan is held out
-                  of training; else empty)
+                  score, see deviation_score; empty without), gap_voxels and metal_voxels (of the region's array),
+                  gap_mm (median width of the joint gap within the patch; empty without), all three empty in training
+                  and the gap's two where shape_model.parts names no two bones of one side, metal, tags, held_out (draw
+                  in which the scan is held out of training; else empty)
     subsets.csv   draw, labelled_patches, patch, subject
     {split}_image.npy    (N, s, s, s) float16, (HU - mean) / sd of the training patches, clipped to clip_hu before
     {split}_label.npy    (N, s, s, s) uint8, 0, 1, or 255 where unknown
     train_distance.npy   (N, s, s, s) float16, signed distance to the surface in mm, NaN without one
+    {split}_region.npy   (N, s, s, s) uint8, of validation and test: 1 in the joint gap (background between two bones of
+                  one side that are at most joint_gap_mm apart) + 2 around metal (at most metal_mm from a voxel of
+                  metal_hu or more), see regions
     normalization.json   clip_hu, mean_hu, sd_hu
 
     N may be 0 in validation and test.
@@ -171,6 +176,8 @@ def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], setti
         write_cubes(folder / f"{split}_label.npy", voxels(cubes, "label", UNKNOWN), (n, *cube), np.uint8)
         if split == "train":
             write_cubes(folder / "train_distance.npy", voxels(cubes, "distance", np.nan), (n, *cube), np.float16)
+        else:
+            write_cubes(folder / f"{split}_region.npy", voxels(cubes, "region"), (n, *cube), np.uint8)
     (folder / "normalization.json").write_text(json.dumps(normalization.to_dict(), indent=2) + "\n")
     table = table.assign(patch=range(len(table)), row=table.groupby("split").cumcount(), spacing_mm=settings.spacing_mm)
     table[COLUMNS].to_csv(folder / "patches.csv", index=False, float_format="%.6g")
