@@ -16,6 +16,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from pipeline import run_info
+
 LOGS = Path("build/logs")
 BEFORE = ("check", "source", "patches")
 PARALLEL = ("train", "ablation", "ceiling")
@@ -162,11 +164,16 @@ def reproduce(jobs: int) -> None:
     if not changed():
         print("Nothing has changed since the last run: all results are up to date.")
         return
+    watch = run_info.Stopwatch()
     run(dvc("repro", *BEFORE), LOGS / "before.log", echo=True)
+    watch.lap("before_trainings")
     if pending := changed(*PARALLEL):
         tell_cost(pending)
         train_all(pending[::-1], jobs)  # the longest stand last in params.yaml; begun first, they end together
+    watch.lap("trainings")
     run(dvc("repro"), LOGS / "after.log", echo=True)
+    watch.lap("after_trainings")
+    run_info.write(watch.read(), len(pending), jobs)
 
 
 def main() -> None:

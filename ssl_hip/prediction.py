@@ -51,10 +51,13 @@ def load_run(folder: Path | str) -> Run:
     return Run(network, info["spacing_mm"], info["patch_size"], Normalization(**info["normalization"]), precision)
 
 
-def load_network(folder: Path | str) -> UNet3d:
-    """Return a run's network in eval mode, on the GPU where there is one; raise UserError without weights."""
+def load_network(folder: Path | str, name: str | None = None) -> UNet3d:
+    """Return a run's network in eval mode, on the GPU where there is one; raise UserError without weights.
+
+    name: student or teacher; None for the one that run.json names.
+    """
     info = _read_info(Path(folder))
-    weights = Path(folder) / f"{info['network']}.safetensors"
+    weights = Path(folder) / f"{name or info['network']}.safetensors"
     if not weights.is_file():
         raise UserError(_no_weights(Path(folder), weights.name))
     network = UNet3d(**info["model"])

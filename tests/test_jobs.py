@@ -1,5 +1,7 @@
 """Failures on the way: the failing stage and its message are the last lines, and nothing passes for a result."""
 
+import json
+
 import pytest
 import scratch
 
@@ -39,6 +41,11 @@ TREE = """stages:
     deps: [build/patches]
     outs:
     - build/run${item.draw}
+  ablation:
+    matrix: {draw: [0]}
+    cmd: echo ${item.draw} > build/ablation
+    deps: [build/patches]
+    outs: [build/ablation]
   ceiling:
     matrix: {draw: [0]}
     cmd: echo ${item.draw} > build/ceiling
@@ -50,7 +57,7 @@ TREE = """stages:
 @pytest.fixture
 def project(tmp_path):
     """A small pipeline with the same groups of stages."""
-    for name in ("pipeline/__init__.py", "pipeline/jobs.py", "ssl_hip/__init__.py"):
+    for name in ("pipeline/__init__.py", "pipeline/jobs.py", "pipeline/run_info.py", "ssl_hip/__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     for name in ("schema", "cost"):
@@ -69,9 +76,13 @@ def jobs(project, command: str):
 def test_trainings_run_side_by_side_and_once(project):
     done = jobs(project, "sleep 1 && echo ${item.draw} > build/run${item.draw}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 trainings to do, 2 at once" in done.stdout and "[4/4]" in done.stdout
+    assert "5 trainings to do, 2 at once" in done.stdout and "[5/5]" in done.stdout
+    info = project / "reports/run_info.json"
+    told = json.loads(info.read_text())
+    assert told["trainings"] == 5 and told["seconds"]["whole"] >= told["seconds"]["trainings"] >= 1
     again = scratch.run(project, "python", "-m", "pipeline.jobs")
     assert again.stdout == "Nothing has changed since the last run: all results are up to date.\n"
+    assert json.loads(info.read_text()) == told  # nothing ran: the times of the last run stay
 
 
 def test_a_failing_training_ends_the_job(project):
