@@ -129,7 +129,9 @@ def describe_entropy(table: pd.DataFrame, without: str | None) -> str:
 def scatter(vectors: dict, voxels: dict[int, Voxels], chosen: dict[str, tuple], table: pd.DataFrame) -> go.Figure:
     """Return the principal components of the networks that `pictured` chose, a panel each, a dot a voxel."""
     silhouettes, titles = table.set_index(KEY).silhouette, []
-    figure = make_subplots(1, len(chosen), shared_yaxes=True, subplot_titles=list(chosen), horizontal_spacing=0.02)
+    figure = make_subplots(
+        1, len(chosen), shared_xaxes="all", shared_yaxes=True, subplot_titles=list(chosen), horizontal_spacing=0.02
+    )
     for column, (title, key) in enumerate(chosen.items(), 1):
         bone = voxels[key[2]].bone
         components, shares = principal(vectors[key], bone)
@@ -142,7 +144,7 @@ def scatter(vectors: dict, voxels: dict[int, Voxels], chosen: dict[str, tuple], 
         annotation.update(text=title, font_size=13)
     for name, colour in COLOURS.items():
         figure.add_scatter(x=[None], y=[None], name=name, mode="markers", marker={"size": 8, "color": colour})
-    figure.update_xaxes(title="PC1", matches="x").update_yaxes(title="PC2", col=1)
+    figure.update_xaxes(title="PC1").update_yaxes(title="PC2", col=1)
     return figure.update_layout(height=400, margin_t=90)
 
 
