@@ -15,7 +15,7 @@ from ssl_hip.patch_store import PatchStore
 from ssl_hip.prediction import load_network
 from ssl_hip.reporting import ablations, tables
 from ssl_hip.reporting.embeddings import autocast, batches, scored
-from ssl_hip.reporting.figures import COLOURS, DASHES
+from ssl_hip.reporting.figures import COLOURS, DASHES, finish
 from ssl_hip.uncertainty import Prediction, mc_dropout
 
 BINS = 10
@@ -184,4 +184,4 @@ def figure(counted: dict[tuple, Counts]) -> go.Figure:
             seen.add(name)
     panels.update_xaxes(title="mean probability p of bone", col=1).update_yaxes(title="share of bone", col=1)
     panels.update_xaxes(title="certainty 1 - H / ln 2", col=2).update_yaxes(title="share of right voxels", col=2)
-    return panels.update_layout(height=420, margin_t=40)
+    return finish(panels, 420)

@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from ssl_hip.reporting.figures import finish
+
 DATA, NETWORK, LABEL, LOSS = "#DDE8F3", "#F6E3C5", "#E3E3E3", "#F3D3C3"  # fills by kind of box
 WIDTH, HEIGHT = 17.0, 10.0  # of a box, in hundredths of the picture's width and height
-SIZE = (1000, 560)  # pixels
+HEIGHT_PX = 560
 
 
 class Box(NamedTuple):
@@ -67,9 +69,7 @@ def framework() -> go.Figure:
         )
         figure.add_annotation(x=(x0 + x1) / 2 + 1, y=(y0 + y1) / 2, text=words, showarrow=False, xanchor="left")
     axis = {"range": [0, 100], "visible": False, "fixedrange": True}
-    width, height = SIZE
-    margin = dict.fromkeys("tblr", 5)
-    return figure.update_layout(xaxis=axis, yaxis=axis, width=width, height=height, margin=margin, plot_bgcolor="white")
+    return finish(figure, HEIGHT_PX, xaxis=axis, yaxis=axis, margin=dict.fromkeys("tblr", 5))
 
 
 def ends(start: Box, end: Box) -> tuple[tuple[float, float], tuple[float, float]]:

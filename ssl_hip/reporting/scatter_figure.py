@@ -79,9 +79,10 @@ def name_points(figure: go.Figure, places: pd.DataFrame, named: Iterable[int], l
     """Name points (x, y) of patches in a list at the right, from where arrows that do not cross lead to them."""
     chosen = places[places.index.get_level_values("patch").isin(list(named))]
     x, y = chosen.columns
+    panel = "" if column == 1 else str(column)
     for i, ((patch, _), point) in enumerate(chosen.sort_values([y, x]).iterrows()):
         figure.add_annotation(
-            x=point[x], y=point[y], ax=1.12 * limit, ay=limit * (0.25 + 0.15 * i), axref="x", ayref="y",
+            x=point[x], y=point[y], ax=1.12 * limit, ay=limit * (0.25 + 0.15 * i), axref=f"x{panel}", ayref=f"y{panel}",
             text=f'<a href="#patch-{patch}" target="_self">patch {patch}</a>', name=f"patch-{patch}",
             xanchor="left", arrowwidth=1, arrowsize=0.8, arrowcolor="#666666", captureevents=True, row=1, col=column,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from ssl_hip import metrics
 from ssl_hip.matching import Match, nearest_label, similarity
 from ssl_hip.reporting import ablations, tables
 from ssl_hip.reporting.embeddings import Voxels
+from ssl_hip.reporting.figures import finish
 
 KEY = [*tables.RUN, "trained"]
 NUMBERS = ["silhouette", "margin", "accuracy"]
@@ -145,7 +146,7 @@ def scatter(vectors: dict, voxels: dict[int, Voxels], chosen: dict[str, tuple], 
     for name, colour in COLOURS.items():
         figure.add_scatter(x=[None], y=[None], name=name, mode="markers", marker={"size": 8, "color": colour})
     figure.update_xaxes(title="PC1").update_yaxes(title="PC2", col=1)
-    return figure.update_layout(height=400, margin_t=90)
+    return finish(figure, 420, margin={"t": 90, "b": 50, "l": 60, "r": 20})
 
 
 def dot_plot(table: pd.DataFrame) -> go.Figure:
@@ -167,4 +168,4 @@ def dot_plot(table: pd.DataFrame) -> go.Figure:
     shown = [table.silhouette.min() - 0.02, table.silhouette.max() + 0.02]
     figure.update_xaxes(title="silhouette (higher: further apart)", range=shown)
     figure.update_yaxes(autorange="reversed")
-    return figure.update_layout(height=160 + 24 * trained.method.nunique(), margin_t=40)
+    return finish(figure, 160 + 24 * trained.method.nunique(), margin={"t": 50, "b": 50, "l": 160, "r": 20})
