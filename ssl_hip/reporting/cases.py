@@ -52,10 +52,23 @@ def richest_slice(store: PatchStore, split: str, row: int, case: str) -> int:
     return int(shown.sum((1, 2)).argmax())
 
 
+def worst_slice(truth: np.ndarray, masks: list[np.ndarray]) -> int:
+    """Return the slice with most wrong voxels, of all masks (s, s, s) together."""
+    return int(sum((mask != truth).sum((1, 2)) for mask in masks).argmax())
+
+
 def pictures(
-    folder: Path, store: PatchStore, scores: pd.DataFrame, patches: dict[str, int], runs: dict[str, str], window_hu
+    folder: Path,
+    store: PatchStore,
+    scores: pd.DataFrame,
+    patches: dict[str, int],
+    runs: dict[str, str],
+    window_hu: list[float],
+    worst: bool = False,
 ) -> Pictures:
     """Return a row of pictures for each of the patches, by name: image, ground truth, one for each run.
+
+    worst: show the slice with most errors, else `richest_slice`.
 
     folder: holds the runs. scores: rows of tables.reported with the column run, of one split. patches: all scored by
     every run. runs: title -> name, such as embedding_matching-50-0. Captions: HD95 of the whole patch in mm.
@@ -67,10 +80,11 @@ def pictures(
     hd95 = scores.set_index(["run", "patch"]).hd95_mm
     rows, captions = {}, {}
     for i, (name, patch) in enumerate(patches.items()):
-        middle = richest_slice(store, split, table.row.iloc[i], name)
-        grey = display.to_grey(store.normalization.to_hu(images[i, middle]), window_hu)
-        truth, plain = labels[i, middle], np.repeat(grey[..., None], 3, axis=-1)
-        rows[name] = [plain, *(display.overlay(grey, truth, mask) for mask in [truth, *(m[i, middle] for m in masks)])]
+        found = [mask[i] for mask in masks]
+        z = worst_slice(labels[i], found) if worst else richest_slice(store, split, table.row.iloc[i], name)
+        grey = display.to_grey(store.normalization.to_hu(images[i, z]), window_hu)
+        truth, plain = labels[i, z], np.repeat(grey[..., None], 3, axis=-1)
+        rows[name] = [plain, *(display.overlay(grey, truth, mask) for mask in [truth, *(each[z] for each in found)])]
         about = f"patch {patch}, {table.subject.iloc[i]}"
         captions[name] = [about, "", *(f"{hd95[run, patch]:.1f} mm" for run in runs.values())]
     return Pictures(rows, ["image", "ground truth", *runs], captions)
