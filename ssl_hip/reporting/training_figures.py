@@ -26,6 +26,7 @@ WEIGHTS = {
     "weight_en": ("w<sub>EN</sub>", GREEN),
     "lambda_nats": ("λ<sub>T</sub>, nats", GREY),
 }
+DASHED = "weight_nn"  # it equals weight_ua in the paper: both are to be seen
 UNCERTAIN = {"uncertain_share": ("uncertain voxels", GREY)}
 ACCURACIES = {
     "accuracy_pseudo_certain": ("teacher, certain", BLACK),
@@ -69,8 +70,9 @@ def training(history: pd.DataFrame, settings: SimpleNamespace) -> go.Figure:
             add_lines(figure, planned if lines is WEIGHTS else logged, lines, row, column)
     for row, title in enumerate(ROWS, 1):
         figure.update_yaxes(title=title, row=row, col=1)
-        figure.update_layout({legend(row): {"y": 1 - (row - 1) / len(ROWS), "tracegroupgap": 0}})
-    figure.update_yaxes(type="log", row=1).update_xaxes(title="iteration", row=len(ROWS))
+        top = next(figure.select_yaxes(row=row, col=1)).domain[1]
+        figure.update_layout({legend(row): {"y": top, "tracegroupgap": 0}})
+    figure.update_yaxes(type="log", dtick=1, row=1).update_xaxes(title="iteration", row=len(ROWS))
     return finish(figure, 80 + 200 * len(ROWS))
 
 
@@ -90,7 +92,8 @@ def add_lines(figure: go.Figure, table: pd.DataFrame, lines: Lines, row: int, co
         draws = values.groupby(table.iteration).agg(["mean", "min", "max"]).dropna()
         style = {"legend": legend(row), "name": title, "legendgroup": f"{row}{name}", "mode": "lines"}
         iterations, mean = draws.index.tolist(), draws["mean"].tolist()
-        figure.add_trace(go.Scatter(x=iterations, y=mean, line_color=colour, **style), row, column)
+        line = {"color": colour, "dash": "dash" if name == DASHED else "solid"}
+        figure.add_trace(go.Scatter(x=iterations, y=mean, line=line, **style), row, column)
         if (draws["max"] > draws["min"]).any():
             outline = {"x": iterations + iterations[::-1], "y": draws["max"].tolist() + draws["min"].tolist()[::-1]}
             area = {"fill": "toself", "fillcolor": colour, "opacity": 0.2, "line_width": 0, "hoverinfo": "skip"}
