@@ -17,11 +17,13 @@ Prepare = Callable[[], int]  # returns how many patches it made
 
 
 def ours(folder: Path) -> Prepare:
-    """This repository's cutting: body mask and least overlap too, cubes are written; no distance maps."""
+    """This repository's cutting: body mask, least overlap and metal too, cubes are written; no distance maps."""
     from ssl_hip.preparation import cutting
 
     patches = SimpleNamespace(size=SIZE, spacing_mm=SPACING_MM, seed=0, body_hu=-300, min_foreground=0.0)
-    params = SimpleNamespace(patches=patches, cohort=SimpleNamespace(foreground=[1, 2, 3, 4]))
+    patches.metal_hu, patches.metal_mm = 2000, 9.0
+    cohort, shape_model = SimpleNamespace(foreground=[1, 2, 3, 4]), SimpleNamespace(parts={})
+    params = SimpleNamespace(patches=patches, cohort=cohort, shape_model=shape_model)
     subject = {"subject": "synthetic", "image": "image.nii.gz", "label": "label.nii.gz"}
     (folder / "cubes").mkdir(exist_ok=True)
     job = cutting.Job(0, subject, {"test": NUMBER}, params, folder, folder / "cubes", folder / "no_shape_model")

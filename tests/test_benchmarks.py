@@ -36,7 +36,7 @@ def test_our_way_of_preparing(tmp_path, monkeypatch):
     for name, voxels in (("image", ct()), ("label", bone())):
         volumes.write(image(voxels), tmp_path / f"{name}.nii.gz")
     assert contenders.ours(tmp_path)() == contenders.NUMBER
-    assert len(list((tmp_path / "cubes").iterdir())) == 2
+    assert len(list((tmp_path / "cubes").iterdir())) == 3
 
 
 def test_a_contender_that_is_not_installed_is_told(monkeypatch):

@@ -81,6 +81,8 @@ def test_the_course_of_a_training_is_drawn_where_there_is_one():
     drawn = {trace.name for trace in training_figures.training(history, SETTINGS).data}
     assert drawn == {title for lines in training_figures.ROWS.values() for title, _ in lines.values()}
     assert not training_figures.training(history[:0], SETTINGS).data
+    few = training_figures.enough(history.assign(uncertain_share=[0.5, 1e-6]))
+    assert few.accuracy_matched_uncertain.tolist()[0] == 0.5 and few.accuracy_matched_uncertain.isna().tolist()[1]
 
 
 def test_coverage_is_drawn_by_third(scored):

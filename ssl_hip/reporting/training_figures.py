@@ -26,6 +26,7 @@ WEIGHTS = {
     "weight_en": ("w<sub>EN</sub>", GREEN),
     "lambda_nats": ("λ<sub>T</sub>, nats", GREY),
 }
+LEAST_SHARE = 1e-4  # of uncertain voxels, half a voxel a patch of 16^3: what is right of fewer is chance
 DASHED = "weight_nn"  # it equals weight_ua in the paper: both are to be seen
 UNCERTAIN = {"uncertain_share": ("uncertain voxels", GREY)}
 ACCURACIES = {
@@ -64,7 +65,7 @@ def training(history: pd.DataFrame, settings: SimpleNamespace) -> go.Figure:
         horizontal_spacing=0.03, vertical_spacing=0.04,
     )  # fmt: skip
     for column, subset in enumerate(subsets, 1):
-        logged = history[history.labelled_patches == subset]
+        logged = enough(history[history.labelled_patches == subset])
         planned = schedule(logged.iteration.max(), settings)
         for row, lines in enumerate(ROWS.values(), 1):
             add_lines(figure, planned if lines is WEIGHTS else logged, lines, row, column)
@@ -74,6 +75,12 @@ def training(history: pd.DataFrame, settings: SimpleNamespace) -> go.Figure:
         figure.update_layout({legend(row): {"y": top, "tracegroupgap": 0}})
     figure.update_yaxes(type="log", dtick=1, row=1).update_xaxes(title="iteration", row=len(ROWS))
     return finish(figure, 80 + 200 * len(ROWS))
+
+
+def enough(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the history without accuracies on uncertain voxels where there are hardly any."""
+    names = [name for name in ACCURACIES if name.endswith("_uncertain")]
+    return history.assign(**{name: history[name].where(history.uncertain_share >= LEAST_SHARE) for name in names})
 
 
 def legend(row: int) -> str:
@@ -87,9 +94,11 @@ def add_lines(figure: go.Figure, table: pd.DataFrame, lines: Lines, row: int, co
         say_not_available(figure, row=row, col=column)
         return
     for name, (title, colour) in lines.items():
-        # A logarithmic axis has no place for 0, which a term is where no voxel takes part.
-        values = table[name].where(table[name] > 0) if lines is LOSSES else table[name]
-        draws = values.groupby(table.iteration).agg(["mean", "min", "max"]).dropna()
+        draws = table[name].groupby(table.iteration).agg(["mean", "min", "max"]).dropna()
+        if lines is LOSSES:  # a logarithmic axis has no place for 0, which a term is where no voxel takes part
+            draws = draws[draws["mean"] > 0].assign(
+                min=lambda found: found["min"].where(found["min"] > 0, found["mean"])
+            )
         style = {"legend": legend(row), "name": title, "legendgroup": f"{row}{name}", "mode": "lines"}
         iterations, mean = draws.index.tolist(), draws["mean"].tolist()
         line = {"color": colour, "dash": "dash" if name == DASHED else "solid"}
