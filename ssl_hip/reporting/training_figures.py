@@ -96,9 +96,8 @@ def add_lines(figure: go.Figure, table: pd.DataFrame, lines: Lines, row: int, co
     for name, (title, colour) in lines.items():
         draws = table[name].groupby(table.iteration).agg(["mean", "min", "max"]).dropna()
         if lines is LOSSES:  # a logarithmic axis has no place for 0, which a term is where no voxel takes part
-            draws = draws[draws["mean"] > 0].assign(
-                min=lambda found: found["min"].where(found["min"] > 0, found["mean"])
-            )
+            draws = draws[draws["mean"] > 0]
+            draws["min"] = draws["min"].where(draws["min"] > 0, draws["mean"])
         style = {"legend": legend(row), "name": title, "legendgroup": f"{row}{name}", "mode": "lines"}
         iterations, mean = draws.index.tolist(), draws["mean"].tolist()
         line = {"color": colour, "dash": "dash" if name == DASHED else "solid"}
