@@ -1,4 +1,4 @@
-"""A user's own scans, four labelled and ten unlabelled and no others, from a folder to the tables."""
+"""A user's own scans, four labelled and ten unlabelled and no others, from a folder to the report."""
 
 import json
 
@@ -35,7 +35,8 @@ def project(tmp_path_factory):
     own = {"source": "scans", "path": "data/mine", "layout": "folder", "split": "auto"}
     patches = {"count": {"train": 84, "validation": 16, "test": 0}, "subsets": {8: 3}, "draws": 2}
     train = {"labelled_patches": [8], "draws": [0, 1], "methods": ["supervised", "embedding_matching"]}
-    edit(root, cohort=own, patches=patches, train=train)
+    ablations = {"variants": ["ua"], "labelled_patches": [8], "draws": [0, 1]}
+    edit(root, cohort=own, patches=patches, train=train, ablations=ablations)
     scratch.commit(root)
     return root
 
@@ -65,4 +66,6 @@ def test_all_of_them_train_when_there_is_nothing_to_score_by(project):
     table = pd.read_csv(project / "results/table1.csv")
     assert table.iou_mean.isna().all() and set(table.labelled_scans.astype(str)) == {"4", "all"}
     assert json.loads((project / "results/metrics.json").read_text()) == {}
+    page = (project / "reports/report.html").read_text(encoding="utf-8")
+    assert "not available" in page and "Traceback" not in page
     assert (project / "runs/embedding_matching-8-0/student.safetensors").is_file()
