@@ -191,6 +191,22 @@ def test_dtc(params, batch):
     torch.testing.assert_close(loss, expected + 0.7 * losses.ramp_up(0.6) * consistency)
 
 
+def test_dtc_reaches_both_heads_by_each_of_its_terms(params, batch):
+    """The labelled loss alone leaves the distance head alone; either other term reaches it and the student."""
+    heads = {}
+    for weights in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
+        torch.manual_seed(0)
+        method = build("dtc", params, weight=weights[0], weight_distance=weights[1], steepness=20.0)
+        method.loss(batch, PROGRESS)[0].backward()
+        student, (head,) = method.networks.student, method.networks.heads
+        heads[weights] = head.weight.grad, student.decoder.output.weight.grad, student.encoder[0][1].weight.grad
+    (alone, logits, encoder), consistent, regressed = heads.values()
+    assert not alone.any() and consistent[0].any() and regressed[0].any()
+    assert not torch.equal(logits, consistent[1])  # the consistency pulls the probability too,
+    torch.testing.assert_close(logits, regressed[1])  # the distance does not
+    assert not torch.equal(encoder, consistent[2]) and not torch.equal(encoder, regressed[2])
+
+
 def test_distances_are_normalised_patch_by_patch():
     label = np.zeros((4, 8, 8, 8), np.uint8)
     label[0, 2:6, 2:6, 1:7], label[1, :3] = 1, 1

@@ -21,6 +21,17 @@ def runs(tmp_path):
     return tables.only(everything, tables.grid(TRAIN))
 
 
+def test_means_and_spreads_are_those_of_the_runs(tmp_path):
+    runs = tables.only(made_runs.read(tmp_path), tables.grid(made_runs.TRAIN))
+    each, table = tables.by_run(runs, 7), tables.summary(runs).set_index(tables.ROW)
+    assert (each.seed == 7 + each.draw).all() and not each.duplicated(tables.RUN).any()
+    groups = each.groupby(tables.ROW)
+    for column, mean, sd in (("iou", "iou_mean", "iou_sd"), ("hd95_mm", "hd95_mean_mm", "hd95_sd_mm")):
+        assert np.allclose(groups[column].mean(), table[mean].reindex(groups[column].mean().index))
+        assert np.allclose(groups[column].std(), table[sd].reindex(groups[column].std().index), equal_nan=True)
+    assert tables.by_run(made_runs.read(tmp_path / "unscored", scored=False), 0).iou.isna().all()
+
+
 def test_names_of_scans_that_look_like_numbers_stay_texts(tmp_path):
     made_runs.write(tmp_path, "supervised", 4, 0)
     path = tmp_path / "supervised-4-0" / "scores.csv"

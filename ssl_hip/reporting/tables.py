@@ -112,6 +112,18 @@ def per_draw(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def by_run(runs: Runs, base_seed: int) -> pd.DataFrame:
+    """Return a row a run, what the spreads of the other tables are made of.
+
+    Columns: method, labelled_patches, draw, seed, collapsed, patches, iou, hd95_mm, missed, false_alarm; means over
+    patches, empty where no patch has a label. base_seed: of section train of params.yaml.
+    """
+    scores = per_draw(reported(runs), RUN).drop(columns="median").rename(columns={"hd95": "hd95_mm"})
+    table = listed(runs).join(scores, on=RUN)
+    table.insert(3, "seed", base_seed + table.draw)
+    return table.assign(patches=whole(table.patches))
+
+
 def over_draws(draws: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return means and spread over draws of what `per_draw` gave, a row for each value of the keys.
 
