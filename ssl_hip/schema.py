@@ -26,7 +26,7 @@ WORDS = {  # of pydantic's messages
 
 def check(tree: dict, root: Path = ROOT) -> list[str]:
     """Return every problem of a parameter tree, 'dotted.key: what is wrong'; paths in it are relative to root."""
-    problems = list(mistakes(tree))
+    problems = [*mistakes(tree), *variant_mistakes(tree)]
     wrong = [key for key, _ in problems]
     for keys, rule in RULES:
         if all(present(tree, key) for key in keys) and not any(related(bad, key) for bad in wrong for key in keys):
@@ -53,6 +53,23 @@ def mistakes(tree: dict) -> Iterator[tuple[str, str]]:
             yield key, sentence(item)
         elif key not in meant:
             yield key, "missing; add it as in params/paper.yaml"
+
+
+def variant_mistakes(tree: dict) -> Iterator[tuple[str, str]]:
+    """Yield what `mistakes` would say of each variant's keys if they stood in methods.embedding_matching."""
+    base = "methods.embedding_matching"
+    groups = [value(tree, key) if present(tree, key) else None for key in ("methods", base, "variants")]
+    if not all(isinstance(group, dict) for group in groups):
+        return
+    methods, settings, variants = groups
+    for name, changes in variants.items():
+        if not isinstance(changes, dict):
+            continue
+        changed = tree | {"methods": methods | {"embedding_matching": settings | changes}}
+        for key, text in mistakes(changed):
+            own = key.removeprefix(f"{base}.")
+            if own != key and own.split(".")[0] in changes:
+                yield f"variants.{name}.{own}", text
 
 
 def sentence(item: dict) -> str:

@@ -129,8 +129,9 @@ def test_semi_supervised_methods_need_unlabelled_patches(default):
 
 
 VARIANTS = [  # a key below ablations or variants, its value, what is said
-    ("variants.ua", {"weight_n": 0.0}, ".weight_n: is 0.0: Extra inputs are not permitted"),
-    ("variants.ua", {"kernel": "cosines"}, ".kernel: is 'cosines': Input should be 'cosine' or 'euclidean'"),
+    ("variants.ua", {"weight_n": 0.0}, ".weight_n: unknown key; did you mean 'weight_nn'?"),
+    ("variants.ua", {"kernel": "cosines"}, ".kernel: is 'cosines', must be 'cosine' or 'euclidean'"),
+    ("variants.ua", {"threshold": [1.0]}, ".threshold: is [1.0], must have at least 2 items"),
     ("variants.ua", {"kernel": "cosine"}, ": changes nothing of methods.embedding_matching; take it out of ablations"),
     ("variants.uamt", {"weight_nn": 0.0}, ": is a method's name; take another"),
     ("variants.U-A", {"weight_nn": 0.0}, ": is 'U-A', must be a word of small letters, digits and _"),
