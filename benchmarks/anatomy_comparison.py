@@ -82,7 +82,7 @@ def score_subject(job) -> list[Row]:
     fit = volumes.read_image(deviation_score.fit_file(root / "model", subject))
     scored = deviation_score.Subject(labels, FOREGROUND, fit)
     size = int(edge_mm / GRID_MM)
-    settings, rng = SimpleNamespace(size=size, spacing_mm=GRID_MM, body_hu=-300), np.random.default_rng([0, index])
+    settings, rng = SimpleNamespace(edge=size, spacing_mm=GRID_MM, body_hu=-300), np.random.default_rng([0, index])
     corners = cutting.positions(Scan(body(labels), None), count, settings, 0.0, rng, subject)
     places = [scored.corner_mm(corner, GRID_MM) for corner in corners]
     return [dict(subject=subject, split="train", deviation_mm=scored.score(p, edge_mm, least_cm2)) for p in places]

@@ -20,7 +20,7 @@ def ours(folder: Path) -> Prepare:
     """This repository's cutting: body mask, least overlap and metal too, cubes are written; no distance maps."""
     from ssl_hip.preparation import cutting
 
-    patches = SimpleNamespace(size=SIZE, spacing_mm=SPACING_MM, seed=0, body_hu=-300, min_foreground=0.0)
+    patches = SimpleNamespace(edge=SIZE, spacing_mm=SPACING_MM, seed=0, body_hu=-300, min_foreground=0.0)
     patches.metal_hu, patches.metal_mm = 2000, 9.0
     cohort, shape_model = SimpleNamespace(foreground=[1, 2, 3, 4]), SimpleNamespace(parts={})
     params = SimpleNamespace(patches=patches, cohort=cohort, shape_model=shape_model)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -94,11 +95,11 @@ def tell_cost(pending: list[str]) -> None:
         sys.exit(told.returncode)
 
 
-def train_all(pending: list[str], jobs: int) -> None:
-    """Run training stages by `jobs` workers, showing all that run; after a failure start no more, then raise it."""
+def train_all(pending: list[str], jobs: int, work: Callable[[str], None] = train) -> None:
+    """Run trainings by `jobs` workers, showing all that run; after a failure start no more, then raise it."""
     print(f"{len(pending)} trainings to do, {jobs} at once; their output: {LOGS}/", flush=True)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(train, stage): stage for stage in pending}
+        futures = {pool.submit(work, stage): stage for stage in pending}
         screen = Screen()
         try:
             while not all(future.done() for future in futures):

@@ -45,7 +45,7 @@ def duration(seconds: float) -> str:
 
 def iterations(settings, training_patches: int) -> int:
     """Return T_N; settings: `optimization` of params.yaml."""
-    return settings.epochs * math.ceil(training_patches / settings.batch_size)
+    return round(settings.epochs * math.ceil(training_patches / settings.batch_size))
 
 
 def estimate(method: str, params, patch_size: int, steps: int, device: torch.device) -> Cost:
@@ -61,7 +61,7 @@ def estimate(method: str, params, patch_size: int, steps: int, device: torch.dev
     except torch.OutOfMemoryError as error:
         raise config.UserError(
             f"params.yaml: a step of '{method}' does not fit into this GPU's memory; set optimization.checkpointing "
-            "to true, or lower patches.size or optimization.batch_size"
+            "to true, or lower patches.edge or optimization.batch_size"
         ) from error
     teacher, trained = map(nbytes, (learner.networks.teacher.parameters(), learner.trained))
     gib = (teacher + 4 * trained + max(kept)) / 2**30  # weights, gradient and Adam's two moments
@@ -143,7 +143,7 @@ def main(path: str, stages: list[str]) -> None:
     steps, seconds = iterations(params.optimization, params.patches.count.train), 0.0
     for name, number in (named(stages) if stages else grid(params.train, params.ablations)).items():
         method, settings = settings_of(name, params)
-        cost = estimate(method, settings, params.patches.size, steps, device)
+        cost = estimate(method, settings, params.patches.edge, steps, device)
         seconds += number * cost.seconds * steps
         print(f"{name}, {number} times {cost}", flush=True)
     print(f"together about {duration(seconds)}, one after the other, validation and test not counted")

@@ -39,7 +39,7 @@ class Learner:
     def step(self, batch: Batch, iteration: int, iterations: int) -> dict[str, torch.Tensor]:
         """One optimiser step and one step of the teacher; return what is logged, still on the device."""
         self.networks.student.train()
-        progress = Progress(iteration, iterations)
+        progress = Progress(iteration, iterations, tuple(self.settings.ramp_up))
         loss, log = self.method.loss(batch, progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -12,11 +12,18 @@ class Progress(NamedTuple):
 
     iteration: int  # T, from 0
     iterations: int  # T_N
+    rise: tuple[float, float] = (0.0, 1.0)  # shares of the training between which extra losses gain weight
 
     @property
     def share(self) -> float:
         """T/T_N."""
         return self.iteration / self.iterations
+
+    @property
+    def ramp_up(self) -> float:
+        """The weight of all losses but the labelled one: 0 before the rise, 1 after it."""
+        start, end = self.rise
+        return 0.0 if self.share < start else ramp_up((self.share - start) / max(end - start, 1e-9))
 
 
 def ramp_up(share: float) -> float:
@@ -48,9 +55,22 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def masked_cross_entropy(logits: torch.Tensor, label: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy (nats) over the voxels of mask (B, D, H, W); 0 where the mask is empty."""
-    return masked_mean(F.cross_entropy(logits.float(), label.long(), reduction="none"), mask)
+def masked_cross_entropy(logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy (nats) over the voxels of mask (B, D, H, W); 0 where the mask is empty.
+
+    target: labels (B, D, H, W), or probabilities (B, K, D, H, W) as float.
+    """
+    target = target if target.is_floating_point() else target.long()
+    return masked_mean(F.cross_entropy(logits.float(), target, reduction="none"), mask)
+
+
+def balanced(mask: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Return mask (B, D, H, W) as weights by which both classes of label count alike; their sum stays the mask's."""
+    mask, inside = mask.float(), label == 1
+    total, weights = mask.sum(), torch.zeros_like(mask)
+    for part in (mask * inside, mask * ~inside):
+        weights = weights + part * total / (2 * part.sum().clamp(min=1))
+    return weights
 
 
 def masked_mse(probability: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:

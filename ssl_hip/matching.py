@@ -1,5 +1,6 @@
 """Embedding matching: near-surface references of labelled patches tell what an uncertain voxel is (Section 2.3)."""
 
+from collections import deque
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,13 @@ class Match(NamedTuple):
     object_similarity: torch.Tensor  # (B, D, H, W) K+
     background_similarity: torch.Tensor  # (B, D, H, W) K-
     valid: torch.Tensor  # (B, 1, 1, 1) float; 0 where there were no references of one class
+
+
+class References(NamedTuple):
+    """Embeddings of near-surface voxels whose class is known."""
+
+    vectors: torch.Tensor  # (2, l, k, C) of the object, of the background
+    there: torch.Tensor  # bool, whether both classes have any; without, the vectors mean nothing
 
 
 def near_surface(label: torch.Tensor, distance: torch.Tensor, band_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,37 +82,64 @@ def pairwise(queries: torch.Tensor, references: torch.Tensor, kernel: str, reduc
     return (values.mean(-1) if reduce == "mean" else values.amax(-1)).mean(-1)
 
 
-def match(queries, embeddings, object_mask, background_mask, settings, generator) -> Match:
-    """Compare queries (B, C, D, H, W) with references drawn from embeddings (B', C, D, H, W) of labelled patches.
+def draw_references(embeddings, object_mask, background_mask, settings, generator) -> References:
+    """Draw references of both classes from embeddings (B, C, D, H, W) of labelled patches, without gradient.
 
-    settings: references (k), runs (l), kernel, reduce, center. Gradients reach the queries only.
+    settings: references (k), runs (l).
     """
-    k, runs = settings.references, settings.runs
-    inside, n_inside = sample_references(embeddings.detach(), object_mask, k, runs, generator)
-    outside, n_outside = sample_references(embeddings.detach(), background_mask, k, runs, generator)
-    references = torch.stack([inside, outside])  # (2, l, k, C)
-    queries = queries.movedim(1, -1).float()  # (B, D, H, W, C), as they lie in memory
+    masks, (k, runs) = (object_mask, background_mask), (settings.references, settings.runs)
+    drawn = [sample_references(embeddings.detach(), mask, k, runs, generator) for mask in masks]
+    vectors, counts = zip(*drawn, strict=True)
+    return References(torch.stack(vectors), (counts[0] > 0) & (counts[1] > 0))
+
+
+def draw_pairs(embeddings, object_mask, background_mask, settings, generator) -> list[References]:
+    """As draw_references, for each labelled patch by itself."""
+    parts = zip(*(x.split(1) for x in (embeddings, object_mask, background_mask)), strict=True)
+    return [draw_references(*part, settings, generator) for part in parts]
+
+
+def match(queries, references: References, settings) -> Match:
+    """Compare queries (B, C, D, H, W) with references; gradients reach the queries only.
+
+    settings: kernel, reduce, center.
+    """
+    vectors, queries = references.vectors, queries.movedim(1, -1).float()  # (B, D, H, W, C), as they lie in memory
     if settings.center:
-        common = references.mean((0, 1, 2))  # (C,), one vector an iteration
-        references, queries = references - common, queries - common
-    valid = ((n_inside > 0) & (n_outside > 0)).float().expand(len(queries))[:, None, None, None]
-    return Match(*similarity(queries, references, settings.kernel, settings.reduce).unbind(-1), valid)
+        common = vectors.mean((0, 1, 2))  # (C,), one vector an iteration
+        vectors, queries = vectors - common, queries - common
+    valid = references.there.float().expand(len(queries))[:, None, None, None]
+    return Match(*similarity(queries, vectors, settings.kernel, settings.reduce).unbind(-1), valid)
 
 
-def match_pairs(queries, embeddings, object_mask, background_mask, settings, generator) -> Match:
-    """As match, but patch b of the queries is compared with references of labelled patch b only."""
-    parts = [
-        match(
-            queries[b : b + 1],
-            embeddings[b : b + 1],
-            object_mask[b : b + 1],
-            background_mask[b : b + 1],
-            settings,
-            generator,
-        )
-        for b in range(len(queries))
-    ]
+def match_pairs(queries, references: list[References], settings) -> Match:
+    """As match, but patch b of the queries is compared with references b only."""
+    parts = [match(*pair, settings) for pair in zip(queries.split(1), references, strict=True)]
     return Match(*(torch.cat(field) for field in zip(*parts, strict=True)))
+
+
+class Bank:
+    """References of the last `size` iterations beside the present ones, so that more patches take part."""
+
+    def __init__(self, size: int):
+        self.kept: deque[References] = deque(maxlen=size + 1)
+
+    def add(self, references: References) -> References:
+        """Remember references and return all remembered, side by side along k.
+
+        An iteration without references repeats those before it, if there are any.
+        """
+        if self.kept:
+            last = self.kept[-1]
+            vectors = torch.where(references.there, references.vectors, last.vectors)
+            references = References(vectors, references.there | last.there)
+        self.kept.append(references)
+        return References(torch.cat([each.vectors for each in self.kept], 2), references.there)
+
+
+def matched_probability(match: Match, temperature: float = 1.0) -> torch.Tensor:
+    """Return softmax([K-, K+] / temperature) (B, 2, D, H, W), no gradient."""
+    return (torch.stack([match.background_similarity, match.object_similarity], 1) / temperature).softmax(1).detach()
 
 
 def nearest_label(match: Match) -> torch.Tensor:

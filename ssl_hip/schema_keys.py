@@ -125,7 +125,7 @@ class Patches(Section):
     """How scans are cut, and the labelled subsets."""
 
     spacing_mm: Positive
-    size: Annotated[int, Field(ge=8)]
+    edge: Annotated[int, Field(ge=8)]
     count: Splits
     test_candidates: Count
     joint_gap_mm: Positive
@@ -170,7 +170,7 @@ class Collapse(Section):
 class Optimization(Section):
     """What all methods share."""
 
-    epochs: Count
+    epochs: Positive
     batch_size: Count
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     learning_rate_power: Weight
@@ -183,6 +183,7 @@ class Optimization(Section):
     teacher_noise: Weight
     ema_decay: Share
     ema_warmup: bool
+    ramp_up: Shares
     validate_every: Count
     select: Literal["best", "last"]
     network: Literal["student", "teacher"]
@@ -239,16 +240,22 @@ class EmbeddingMatching(Section):
     weight_ua: Weight
     weight_nn: Weight
     weight_en: Weight
-    threshold: Shares  # times ln 2
+    threshold: Annotated[list[Share], Pair]  # times ln 2
+    uncertain_share: Shares
     passes: Count
     references: Count
     runs: Count
+    bank: Whole
     band_mm: Positive
     pool: Literal["batch", "pair"]
     kernel: Literal["cosine", "euclidean"]
     reduce: Literal["mean", "max"]
+    embeddings: Literal["after_relu", "before_relu"]
     center: bool
     temperature: Positive
+    labels: Literal["hard", "soft"]
+    agreement: bool
+    balance: bool
 
 
 class Methods(Section):

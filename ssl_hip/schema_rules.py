@@ -17,9 +17,9 @@ def patch_edge(size: int, levels: int, root: Path) -> Problems:
     """
     step = 2 ** (levels - 1)
     if size % step:
-        yield "patches.size", f"is {size}, must be a multiple of {step} = 2^(model.levels - 1)"
+        yield "patches.edge", f"is {size}, must be a multiple of {step} = 2^(model.levels - 1)"
     elif size < 3 * step:
-        yield "patches.size", f"is {size}, must be {3 * step} at least: the deepest level keeps 3 voxels an edge"
+        yield "patches.edge", f"is {size}, must be {3 * step} at least: the deepest level keeps 3 voxels an edge"
 
 
 def group_width(norm: str, width: int, root: Path) -> Problems:
@@ -199,7 +199,7 @@ def enough_maps(path: Path, name: str, wanted: int) -> Problems:
 
 
 RULES = (  # keys whose values a rule takes; it is asked only where nothing else is wrong with them
-    (("patches.size", "model.levels"), patch_edge),
+    (("patches.edge", "model.levels"), patch_edge),
     (("model.norm", "model.width"), group_width),
     (("train.methods", "methods"), methods_exist),
     (("variants", "ablations.variants", "methods"), variants_fit),

@@ -19,6 +19,20 @@ class Prediction(NamedTuple):
     mean_entropy: torch.Tensor  # (B, D, H, W) mean over the passes of the entropy, nats (Eq. 2)
 
 
+def uncertain_voxels(entropy: torch.Tensor, limit: float, share: list[float]) -> torch.Tensor:
+    """Return the mask (B, D, H, W) of voxels whose entropy is limit, in nats, or more.
+
+    share: lowest and highest share of the batch's voxels that the mask may hold, for which limit is moved; [0, 1] is
+    Eq. 3 as printed.
+    """
+    low, high = share
+    if low > 0 or high < 1:
+        bounds = torch.tensor([1 - high, 1 - low], device=entropy.device)
+        lowest, highest = entropy.flatten().quantile(bounds)
+        limit = lowest.clamp(min=limit).minimum(highest)
+    return entropy >= limit
+
+
 @contextmanager
 def dropout_on(network: nn.Module):
     """Switch on the dropout of a network in eval mode, and nothing else: its norm statistics stay untouched."""

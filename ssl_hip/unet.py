@@ -80,15 +80,20 @@ class Decoder(nn.Module):
         super().__init__()
         pairs = list(zip(channels[:-1], channels[1:], strict=True))[::-1]  # (skip, below) from the deepest up
         self.up = nn.ModuleList(UpConvolution(skip, below) for skip, below in pairs)
-        self.blocks = nn.ModuleList(nn.Sequential(*layers.activation(c), *layers.convolution(c, c)) for c, _ in pairs)
+        blocks = [nn.Sequential(*layers.activation(c), *layers.convolution(c, c)) for c, _ in pairs]
+        self.last = blocks[-1].pop(-1) if blocks else nn.Identity()  # ReLU and dropout of the embeddings
+        self.blocks = nn.ModuleList(blocks)
         self.output = nn.Conv3d(channels[0], classes, 1)
+        self.embeddings = "after_relu"  # after_relu: what the output is computed from | before_relu
 
     def forward(self, features: list[torch.Tensor], run: Callable) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits and embeddings of what UNet3d.encode returns; run: what UNet3d.runner returns."""
         *skips, x = features
         for up, block in zip(self.up, self.blocks, strict=True):
             x = run(partial(decode, up, block), x, skips.pop())
-        return self.output(x), x
+        before = x.clone() if self.embeddings == "before_relu" else None  # ReLU and dropout overwrite their input
+        x = self.last(x)
+        return self.output(x), x if before is None else before
 
 
 def call(part, *inputs: torch.Tensor) -> torch.Tensor:

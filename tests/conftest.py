@@ -32,7 +32,7 @@ def params() -> SimpleNamespace:
     """The default parameters, made small: 16^3 patches, width 8, two levels, 8 iterations."""
     tree = copy.deepcopy(config.load("cohort", "shape_model", "patches", "model", "optimization", "train", "methods"))
     tree.patches.count, tree.patches.test_candidates = SimpleNamespace(train=8, validation=2, test=2), 1
-    tree.patches.size, tree.patches.subsets, tree.patches.draws = 16, {2: 1, 4: 2}, 2
+    tree.patches.edge, tree.patches.subsets, tree.patches.draws = 16, {2: 1, 4: 2}, 2
     tree.patches.min_foreground = 0.01
     tree.model.levels = 2
     tree.optimization.epochs, tree.optimization.validate_every = 2, 4
@@ -61,7 +61,7 @@ def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0
 
     in_turn: no validation and test scan; the labelled ones take turns. unlabelled: training scans without label more.
     """
-    rng, size = np.random.default_rng(0), params.patches.size
+    rng, size = np.random.default_rng(0), params.patches.edge
     tables, parts, count = [], {"train": [], "validation": [], "test": []}, params.patches.count
     scans = [(f"s{i}", "train", count.train // 4, i if in_turn else np.nan) for i in range(4)]
     scans += [(f"u{i}", "train", count.train // 4, np.nan) for i in range(unlabelled)]

@@ -8,7 +8,7 @@ import torch
 
 from ssl_hip import matching
 from ssl_hip.losses import masked_cross_entropy
-from ssl_hip.matching import Match, embedding_entropy, match, match_pairs, near_surface, sample_references
+from ssl_hip.matching import Bank, Match, References, embedding_entropy, near_surface, sample_references
 
 B, C, S = 2, 8, 6
 
@@ -24,6 +24,18 @@ def generator(seed=0) -> torch.Generator:
 def settings(**changes) -> SimpleNamespace:
     return SimpleNamespace(
         **{"references": 5, "runs": 3, "kernel": "cosine", "reduce": "mean", "center": False} | changes
+    )
+
+
+def match(queries, embeddings, inside, outside, settings, generator) -> Match:
+    """References of all labelled patches."""
+    return matching.match(queries, matching.draw_references(embeddings, inside, outside, settings, generator), settings)
+
+
+def match_pairs(queries, embeddings, inside, outside, settings, generator) -> Match:
+    """References of each patch's partner."""
+    return matching.match_pairs(
+        queries, matching.draw_pairs(embeddings, inside, outside, settings, generator), settings
     )
 
 
@@ -235,3 +247,39 @@ def test_a_dead_voxel_has_similarity_zero_and_no_gradient_through_relu(scene):
     found = match(raw.relu(), embeddings, inside, outside, settings(), generator())
     embedding_entropy(found).mean().backward()
     assert not found.object_similarity.any() and not raw.grad.any()
+
+
+def references(value: float, there: bool = True) -> References:
+    return References(torch.full((2, 3, 5, C), value), torch.tensor(there))
+
+
+def test_a_bank_of_nothing_changes_nothing():
+    bank = Bank(0)
+    for value in (1.0, 2.0):
+        kept = bank.add(references(value))
+        assert torch.equal(kept.vectors, references(value).vectors) and kept.there
+
+
+def test_a_bank_holds_the_latest_iterations_beside_one_another():
+    bank = Bank(2)
+    seen = [bank.add(references(value)).vectors for value in (1.0, 2.0, 3.0, 4.0)]
+    assert [each.shape[2] for each in seen] == [5, 10, 15, 15]
+    assert seen[-1][0, 0, ::5, 0].tolist() == [2.0, 3.0, 4.0]
+
+
+def test_a_bank_bridges_iterations_without_references():
+    bank = Bank(1)
+    assert not bank.add(references(9.0, there=False)).there
+    assert bank.add(references(1.0)).there
+    bridged = bank.add(references(9.0, there=False))
+    assert bridged.there and bridged.vectors.unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.2])
+def test_matched_probabilities_say_what_the_nearest_label_says(scene, temperature):
+    found = match(scene[-1], *scene[:3], settings(center=True), generator())
+    probability = matching.matched_probability(found, temperature)
+    torch.testing.assert_close(probability.sum(1), torch.ones(B, S, S, S))
+    assert torch.equal((probability[:, 1] > 0.5).long(), matching.nearest_label(found))
+    entropy = -(probability * probability.log()).sum(1)
+    torch.testing.assert_close(entropy, embedding_entropy(found, temperature))

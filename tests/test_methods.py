@@ -21,6 +21,11 @@ from ssl_hip.student_teacher import Batch, StudentTeacher, threshold
 from ssl_hip.unet import UNet3d
 
 METHODS = ["supervised", "mean_teacher", "uamt", "cct", "mtc", "dtc", "embedding_matching"]
+OURS = [  # what the paper does not have
+    {"center": True, "temperature": 0.2, "labels": "soft"},
+    {"uncertain_share": [0.02, 0.5], "balance": True},
+    {"embeddings": "before_relu", "agreement": True, "bank": 2},
+]
 SIZE, PROGRESS = 8, Progress(6, 10)
 ODD = Progress(7, 10)
 
@@ -230,7 +235,7 @@ def test_dtc_on_empty_and_full_patches(params, batch, full):
     assert loss.isfinite() and finite_gradients(method) and all(value.isfinite() for value in log.values())
 
 
-def restated(method, batch, center: bool, temperature: float):
+def restated(method, batch, center: bool, temperature: float, labels: str):
     """L_S, L_UA, L_NN, L_EN by every pair of voxel and reference."""
     labelled, unlabelled, embeddings, target = forward(method, batch)
     with torch.no_grad():
@@ -246,24 +251,44 @@ def restated(method, batch, center: bool, temperature: float):
 
     near, far = cosine(inside), cosine(outside)
     uncertain = entropy(target) >= threshold([0.75, 1.0], losses.ramp_up(0.6))
-    each = [F.cross_entropy(unlabelled, label, reduction="none") for label in (target.argmax(1), (near > far).long())]
     p = torch.sigmoid((near - far) / temperature)
+    soft = target, torch.stack([1 - p, p], 1).detach()
+    targets = soft if labels == "soft" else [probability.argmax(1) for probability in soft]
+    each = [F.cross_entropy(unlabelled, label, reduction="none") for label in targets]
     embedding_entropy = -(p * p.log() + (1 - p) * (1 - p).log())
     supervised = losses.supervised_loss(labelled, batch.label)
     return supervised, each[0][~uncertain].mean(), each[1][uncertain].mean(), embedding_entropy.mean()
 
 
-@pytest.mark.parametrize(("center", "temperature"), [(False, 1.0), (True, 0.2)])
-def test_embedding_matching(params, batch, center, temperature):
-    method = build("embedding_matching", params, center=center, temperature=temperature)
+@pytest.mark.parametrize(
+    ("center", "temperature", "labels"), [(False, 1.0, "hard"), (True, 0.2, "hard"), (True, 0.2, "soft")]
+)
+def test_embedding_matching(params, batch, center, temperature, labels):
+    method = build("embedding_matching", params, center=center, temperature=temperature, labels=labels)
     loss, log = method.loss(batch, PROGRESS)
-    terms = restated(method, batch, center, temperature)
+    terms = restated(method, batch, center, temperature, labels)
     for name, term in zip(("supervised", "ua", "nn", "en"), terms, strict=True):
         torch.testing.assert_close(log[f"loss_{name}"], term.detach(), rtol=1e-4, atol=1e-5)
     supervised, certain, matched, embedding = terms
     extra = 0.25 * certain + 0.25 * matched + 0.125 * embedding
     torch.testing.assert_close(loss, supervised + losses.ramp_up(0.6) * extra, rtol=1e-4, atol=1e-5)
     assert 0 < log["uncertain_share"] < 1 and log["without_references"] == 0
+
+
+def test_embedding_matching_where_teacher_and_matching_agree(params, batch):
+    """With agreement the labels of both kinds are the same, so that one may not take more voxels than there are."""
+    logged = [
+        build("embedding_matching", params, agreement=agreement, center=True).loss(batch, PROGRESS)[1]
+        for agreement in (False, True)
+    ]
+    assert logged[0]["loss_ua"] != logged[1]["loss_ua"] and logged[0]["loss_nn"] != logged[1]["loss_nn"]
+    assert all(torch.equal(logged[0][key], logged[1][key]) for key in ("uncertain_share", "loss_en"))
+
+
+def test_a_bank_changes_the_second_iteration_only(params, batch):
+    small, large = (build("embedding_matching", params, bank=size) for size in (0, 3))
+    first, second = ([m.loss(batch, PROGRESS)[1]["loss_en"] for m in (small, large)] for _ in range(2))
+    assert first[0] == first[1] and second[0] != second[1]
 
 
 def test_coverage_is_counted_near_the_surface(params, batch):
@@ -331,7 +356,8 @@ def test_loss_and_log_are_scalars_of_float32(params, batch, name, precision):
 @pytest.mark.parametrize(
     ("name", "changes"),
     [*((name, {}) for name in METHODS), ("uamt", {"target": "mean"}), ("embedding_matching", {"pool": "pair"})]
-    + [("embedding_matching", {"kernel": kernel, "reduce": "max"}) for kernel in ("cosine", "euclidean")],
+    + [("embedding_matching", {"kernel": kernel, "reduce": "max"}) for kernel in ("cosine", "euclidean")]
+    + [("embedding_matching", changes) for changes in OURS],
 )
 def test_the_loss_never_waits_for_the_device(params, batch, name, changes, monkeypatch):
     """torch.compile traces it as one graph; and tensors without values, which no shape and no branch can ask, suffice.

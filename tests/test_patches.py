@@ -287,19 +287,19 @@ def test_training_patches_do_not_depend_on_what_is_held_out(cohort):
 def test_positions_are_centred_on_the_body():
     hu = np.full((40, 40, 40), -1000.0, np.float32)
     hu[20:30, 20:30, 20:30] = 0
-    settings = SimpleNamespace(size=8, body_hu=-300, spacing_mm=2.0)
+    settings = SimpleNamespace(edge=8, body_hu=-300, spacing_mm=2.0)
     corners = cutting.positions(Scan(hu, None), 6, settings, 0, np.random.default_rng(0), "s")
     assert ((corners + 4 >= 20) & (corners + 4 < 30)).all()
 
 
 def test_cubes_stay_inside_the_volume():
-    settings, volume = SimpleNamespace(size=16, body_hu=-300, spacing_mm=1.0), np.zeros((16, 20, 33), np.float32)
+    settings, volume = SimpleNamespace(edge=16, body_hu=-300, spacing_mm=1.0), np.zeros((16, 20, 33), np.float32)
     corners = cutting.positions(Scan(volume, None), 8, settings, 0, np.random.default_rng(0), "s")
     assert len(corners) == 8 and (corners >= 0).all() and (corners + 16 <= volume.shape).all()
 
 
 def test_cubes_overlap_far_less_than_by_chance():
-    settings, volume = SimpleNamespace(size=8, body_hu=-300, spacing_mm=3.0), np.zeros((32, 32, 32), np.float32)
+    settings, volume = SimpleNamespace(edge=8, body_hu=-300, spacing_mm=3.0), np.zeros((32, 32, 32), np.float32)
     few, many = (cutting.positions(Scan(volume, None), n, settings, 0, np.random.default_rng(0), "s") for n in (10, 60))
     assert np.array_equal(many[:10], few)
     for chosen in (few, many):
@@ -329,7 +329,7 @@ def test_the_body_is_found_on_any_grid():
     hu = np.full((40, 60, 60), -1000.0, np.float32)
     hu[8:32, 12:48, 12:48] = 0
     for spacing_mm in (0.5, 1.0, 3.0):
-        settings = SimpleNamespace(size=2, body_hu=-300, spacing_mm=spacing_mm)
+        settings = SimpleNamespace(edge=2, body_hu=-300, spacing_mm=spacing_mm)
         centres = 1 + cutting.draw_corners(hu, settings, np.random.default_rng(0), "s")
         low, high = np.array([8, 12, 12]) - 6, np.array([32, 48, 48]) + 6
         assert ((centres >= low) & (centres < high)).all() and (np.ptp(centres, axis=0) > (high - low) / 2).all()

@@ -33,8 +33,8 @@ BAD = [  # key, value, what the one line says after the key
     ("model.norm", DELETED, "missing; add it as in params/paper.yaml"),
     ("model", None, "is empty, must be a group of keys"),
     ("methods", DELETED, "missing; add it as in params/paper.yaml"),
-    ("patches.size", 36, "is 36, must be a multiple of 8 = 2^(model.levels - 1)"),
-    ("patches.size", 16, "is 16, must be 24 at least: the deepest level keeps 3 voxels an edge"),
+    ("patches.edge", 36, "is 36, must be a multiple of 8 = 2^(model.levels - 1)"),
+    ("patches.edge", 16, "is 16, must be 24 at least: the deepest level keeps 3 voxels an edge"),
     ("patches.clip_hu", [600, 600], "is [600, 600], must go from a smaller to a larger number"),
     ("patches.subsets", {8: 1, 16: 20}, ".16: 16 patches cannot come from 20 scans; at most 16"),
     ("patches.subsets", {8: 4, 48: 3}, ".48: comes from 3 scans, but the smaller subset from 4"),
@@ -51,7 +51,7 @@ BAD = [  # key, value, what the one line says after the key
     ("train.draws", [0, 5], "names draw 5, may go up to 4; or raise patches.draws"),
     ("train.ceiling_draws", [7], "names draw 7, may go up to 4; or raise patches.draws"),
     ("optimization.betas", [0.9], "is [0.9], must have at least 2 items"),
-    ("optimization.epochs", 0, "is 0, must be greater than or equal to 1"),
+    ("optimization.epochs", 0, "is 0, must be greater than 0"),
     ("optimization.ema_warmup", "no", "is 'no', must be true or false"),
     ("methods.uamt.threshold", [1.0, 0.75], "is [1.0, 0.75], must go from the smaller to the larger number"),
     ("methods.embedding_matching.references", 0, "is 0, must be greater than or equal to 1"),
@@ -67,7 +67,7 @@ def default() -> dict:
     tree = read_yaml(ROOT / "params.yaml")
     tree["cohort"] |= {"source": "phantom", "path": "", "subjects": {"train": 60, "validation": 8, "test": 12}}
     count = {"train": 960, "validation": 48, "test": 120}
-    tree["patches"] |= {"spacing_mm": 2.0, "size": 32, "count": count, "subsets": {8: 1, 48: 3}, "draws": 5}
+    tree["patches"] |= {"spacing_mm": 2.0, "edge": 32, "count": count, "subsets": {8: 1, 48: 3}, "draws": 5}
     tree["train"] |= {"labelled_patches": [8, 48], "draws": [0, 1], "ceiling_draws": [0]}
     tree["model"] |= {"width": 8, "levels": 4, "norm": "group"}
     tree["ablations"]["variants"] = []

@@ -6,7 +6,7 @@ import torch
 from ssl_hip import uncertainty
 from ssl_hip.dropout import ReluDropout
 from ssl_hip.losses import entropy
-from ssl_hip.uncertainty import dropout_on, mc_dropout
+from ssl_hip.uncertainty import dropout_on, mc_dropout, uncertain_voxels
 from ssl_hip.unet import UNet3d
 
 
@@ -95,3 +95,18 @@ def test_entropies_are_float32_under_autocast(image):
     with torch.autocast("cpu", torch.bfloat16):
         result = mc_dropout(network(), image, 2)
     assert result.probability.dtype == result.mean_entropy.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("limit", "share", "expected"),
+    [(0.5, [0, 1], 0.5), (0.9, [0.2, 1], 0.2), (0.5, [0.2, 1], 0.5), (0.1, [0, 0.3], 0.3), (0.5, [0.1, 0.1], 0.1)],
+)
+def test_the_share_of_uncertain_voxels_is_kept_between_bounds(limit, share, expected):
+    entropy = torch.linspace(0, 1, 1001)[torch.randperm(1001)].view(1, 7, 11, 13)
+    mask = uncertain_voxels(entropy, limit, share)
+    assert mask.float().mean().item() == pytest.approx(expected, abs=2e-3)
+    assert entropy[mask].min() > entropy[~mask].max()
+
+
+def test_nothing_need_be_uncertain():
+    assert not uncertain_voxels(torch.rand(1, 4, 4, 4), 2.0, [0, 1]).any()

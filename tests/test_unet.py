@@ -83,3 +83,11 @@ def test_no_dropout_after_output_and_up_convolutions():
 def test_patches_do_not_see_each_other_with_group_norm():
     network, x = small().eval(), torch.randn(2, 1, 4, 4, 4)
     torch.testing.assert_close(network(x)[0][:1], network(x[:1])[0])
+
+
+def test_embeddings_before_the_last_relu_turn_into_those_after_it():
+    network, x = UNet3d(width=8, levels=2, norm="group", dropout=0.0), torch.randn(1, 1, 8, 8, 8)
+    logits, after = network(x)
+    network.decoder.embeddings = "before_relu"
+    same, before = network(x)
+    assert torch.equal(logits, same) and torch.equal(before.relu(), after) and (before < 0).any()

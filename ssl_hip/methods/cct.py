@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_hip.losses import masked_mse, ramp_up, supervised_loss
+from ssl_hip.losses import masked_mse, supervised_loss
 from ssl_hip.student_teacher import after
 from ssl_hip.unet import Decoder
 
@@ -34,7 +34,7 @@ class Method:
         answers = self.answers([after(level, n) for level in features])
         consistency = torch.stack([masked_mse(answer, target) for answer in answers]).mean()
         log = {"loss_supervised": supervised.detach(), "loss_consistency": consistency.detach()}
-        return supervised + self.settings.weight * ramp_up(progress.share) * consistency, log
+        return supervised + self.settings.weight * progress.ramp_up * consistency, log
 
     def answers(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
         """Return each auxiliary decoder's softmax (B, K, D, H, W) of its kind of perturbed features."""

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ssl_hip.losses import ramp_up, supervised_loss
+from ssl_hip.losses import supervised_loss
 
 
 class Method:
@@ -32,7 +32,7 @@ class Method:
             "loss_distance": regression.detach(),
             "loss_consistency": consistency.detach(),
         }
-        extra = settings.weight * ramp_up(progress.share) * consistency
+        extra = settings.weight * progress.ramp_up * consistency
         return supervised + settings.weight_distance * regression + extra, log
 
     def distance(self, embeddings: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,20 @@
 
 import torch
 
-from ssl_hip.losses import masked_cross_entropy, masked_mean, ramp_up, supervised_loss
-from ssl_hip.matching import embedding_entropy, match, match_pairs, near_surface, nearest_label
+from ssl_hip.losses import balanced, masked_cross_entropy, masked_mean, supervised_loss
+from ssl_hip.matching import (
+    Bank,
+    draw_pairs,
+    draw_references,
+    embedding_entropy,
+    match,
+    match_pairs,
+    matched_probability,
+    near_surface,
+    nearest_label,
+)
 from ssl_hip.student_teacher import after, threshold
-from ssl_hip.uncertainty import mc_dropout
+from ssl_hip.uncertainty import mc_dropout, uncertain_voxels
 
 
 class Method:
@@ -14,21 +24,34 @@ class Method:
     uses_unlabelled = True
 
     def __init__(self, networks, settings, generator):
-        self.networks, self.settings, self.generator = networks, settings, generator
-        self.match = {"batch": match, "pair": match_pairs}[settings.pool]
+        self.networks, self.settings, self.generator, self.bank = networks, settings, generator, Bank(settings.bank)
+        for network in (networks.student, networks.teacher):
+            network.decoder.embeddings = settings.embeddings
 
     def loss(self, batch, progress):
         """Return the loss and what is logged."""
-        settings, n, weight = self.settings, len(batch.image), ramp_up(progress.share)
+        settings, n, weight = self.settings, len(batch.image), progress.ramp_up
         logits, embeddings, _ = self.networks.student_forward(batch)
-        pseudo_label, uncertainty = self.pseudo_label(batch.unlabelled)
-        matched = self.match(after(embeddings, n), *self.references(batch), settings, self.generator)
-        matched_label = nearest_label(matched)
-        uncertain = uncertainty >= threshold(settings.threshold, weight)
+        teacher = self.teacher(batch.unlabelled)
+        matched = self.match(after(embeddings, n), batch)
+        pseudo_label, matched_label = teacher.probability[:, 1] > teacher.probability[:, 0], nearest_label(matched)
+        limit = threshold(settings.threshold, weight)
+        uncertain = uncertain_voxels(teacher.mean_entropy, limit, settings.uncertain_share)
+        certain, matchable = ~uncertain, uncertain * matched.valid
+        if settings.agreement:
+            agreed = pseudo_label == matched_label
+            certain, matchable = certain * agreed, matchable * agreed
+        if settings.balance:
+            certain, matchable = balanced(certain, pseudo_label), balanced(matchable, matched_label)
+        targets = pseudo_label, matched_label
+        if settings.labels == "soft":
+            targets = teacher.probability, matched_probability(matched, settings.temperature)
 
         supervised = supervised_loss(logits[:n], batch.label)
-        certain_loss = masked_cross_entropy(logits[n:], pseudo_label, ~uncertain)  # L_UA
-        matched_loss = masked_cross_entropy(logits[n:], matched_label, uncertain * matched.valid)  # L_NN
+        certain_loss, matched_loss = (  # L_UA, L_NN
+            masked_cross_entropy(logits[n:], target, mask)
+            for target, mask in zip(targets, (certain, matchable), strict=True)
+        )
         entropy = (embedding_entropy(matched, settings.temperature) * matched.valid).mean()  # L_EN
         extra = settings.weight_ua * certain_loss + settings.weight_nn * matched_loss + settings.weight_en * entropy
         log = {
@@ -41,19 +64,21 @@ class Method:
         }
         return supervised + weight * extra, log
 
-    def pseudo_label(self, image: torch.Tensor):
-        """Return the teacher's labels and uncertainty in nats, both (B, D, H, W), from M stochastic passes (Eq. 2)."""
+    def teacher(self, image: torch.Tensor):
+        """Return the teacher's mean softmax and mean entropy (Eq. 2) of images, from M stochastic passes."""
         networks = self.networks
         with networks.autocast():
-            passes = mc_dropout(networks.teacher, image, self.settings.passes, networks.teacher_noise)
-        return passes.probability[:, 1] > passes.probability[:, 0], passes.mean_entropy
+            return mc_dropout(networks.teacher, image, self.settings.passes, networks.teacher_noise)
 
-    @torch.no_grad()
-    def references(self, batch):
-        """Return the teacher's embeddings of the labelled patches and the two masks of near-surface voxels."""
-        with self.networks.autocast():
+    def match(self, queries, batch):
+        """Compare the student's embeddings of unlabelled patches with the teacher's of near-surface voxels."""
+        settings = self.settings
+        with torch.no_grad(), self.networks.autocast():
             _, embeddings = self.networks.teacher(batch.image)
-        return embeddings, *near_surface(batch.label, batch.distance, self.settings.band_mm)
+        known = embeddings, *near_surface(batch.label, batch.distance, settings.band_mm)
+        if settings.pool == "pair":
+            return match_pairs(queries, draw_pairs(*known, settings, self.generator), settings)
+        return match(queries, self.bank.add(draw_references(*known, settings, self.generator)), settings)
 
     @torch.no_grad()
     def accuracies(self, batch, uncertain, pseudo_label, matched_label) -> dict[str, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_hip.losses import masked_mse, ramp_up, supervised_loss
+from ssl_hip.losses import masked_mse, supervised_loss
 
 
 class Method:
@@ -21,6 +21,6 @@ class Method:
             target, _ = self.networks.teacher(self.networks.teacher_noise(batch.unlabelled))
         supervised = supervised_loss(logits[:n], batch.label)
         consistency = masked_mse(logits[n:].float().softmax(1), target.float().softmax(1))
-        weight = self.settings.weight * ramp_up(progress.share)
+        weight = self.settings.weight * progress.ramp_up
         log = {"loss_supervised": supervised.detach(), "loss_consistency": consistency.detach()}
         return supervised + weight * consistency, log

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ssl_hip.losses import ramp_up, supervised_loss
+from ssl_hip.losses import supervised_loss
 from ssl_hip.student_teacher import Batch
 from ssl_hip.unet import Layers
 
@@ -26,7 +26,7 @@ class Method:
         if progress.iteration % 2 == 0:
             return self.segmentation(batch)
         reconstruction = self.reconstruction(batch)
-        weight = self.settings.weight * ramp_up(progress.share)
+        weight = self.settings.weight * progress.ramp_up
         return weight * reconstruction, {"loss_reconstruction": reconstruction.detach()}
 
     def segmentation(self, batch):

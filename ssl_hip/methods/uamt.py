@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_hip.losses import entropy, masked_mse, ramp_up, supervised_loss
+from ssl_hip.losses import entropy, masked_mse, supervised_loss
 from ssl_hip.student_teacher import threshold
 from ssl_hip.uncertainty import mc_dropout
 
@@ -18,7 +18,7 @@ class Method:
     def loss(self, batch, progress):
         """Return the loss and what is logged."""
         logits = self.networks.student_forward(batch).logits
-        n, weight = len(batch.image), ramp_up(progress.share)
+        n, weight = len(batch.image), progress.ramp_up
         target, certain = self.target(batch.unlabelled, threshold(self.settings.threshold, weight))
         supervised = supervised_loss(logits[:n], batch.label)
         consistency = masked_mse(logits[n:].float().softmax(1), target, certain)

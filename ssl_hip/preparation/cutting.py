@@ -49,7 +49,7 @@ def cut(job: Job) -> list[dict[str, Any]]:
     """Cut a scan's patches, write their cubes and return a row each (see `describe`)."""
     settings = job.params.patches
     scan, label = isotropic.read(job.subject, job.root, settings.spacing_mm, job.params.cohort.foreground)
-    scan = isotropic.pad(scan, settings.size)
+    scan = isotropic.pad(scan, settings.edge)
     found = regions.find(scan, label, job.params) if scored(job) else None
     deviation = scorer(label, job)
     rows = []
@@ -59,7 +59,7 @@ def cut(job: Job) -> list[dict[str, Any]]:
         corners = positions(scan, n, settings, minimum, rng, job.subject["subject"])
         shown = None if split == "train" else found
         write(scan, shown, corners, job, split)
-        rows += describe(scan, shown, corners, settings.size, split, deviation)
+        rows += describe(scan, shown, corners, settings.edge, split, deviation)
     return rows
 
 
@@ -74,7 +74,7 @@ def scorer(label: sitk.Image | None, job: Job) -> Callable[[np.ndarray], float]:
     if label is None or not fit.is_file():
         return lambda corner: np.nan
     settings, foreground = job.params.patches, label_values.foreground(job.params.cohort.foreground)
-    subject, edge_mm = Subject(label, foreground, volumes.read_image(fit)), settings.size * settings.spacing_mm
+    subject, edge_mm = Subject(label, foreground, volumes.read_image(fit)), settings.edge * settings.spacing_mm
     least = job.params.shape_model.min_surface_cm2
     return lambda corner: subject.score(subject.corner_mm(corner, settings.spacing_mm), edge_mm, least)
 
@@ -115,9 +115,9 @@ def positions(
         if worst[best] == np.inf:
             found = f"{subject}: no patch with {minimum:.0%} foreground found"
             raise UserError(f"{found}; check its label or lower patches.min_foreground")
-        if minimum == 0 or scan.label[cube(corners[best], settings.size)].mean() >= minimum:
+        if minimum == 0 or scan.label[cube(corners[best], settings.edge)].mean() >= minimum:
             chosen.append(corners[best])
-            worst = np.maximum(worst, overlap(corners, corners[best], settings.size))
+            worst = np.maximum(worst, overlap(corners, corners[best], settings.edge))
         else:
             worst[best] = np.inf
     return np.array(chosen)
@@ -132,7 +132,7 @@ def draw_corners(hu: np.ndarray, settings: SimpleNamespace, rng: np.random.Gener
             f"{subject}: no voxel above patches.body_hu = {settings.body_hu}; is the scan in Hounsfield units?"
         )
     centres = body[rng.integers(len(body), size=POOL)] * step + rng.integers(step, size=(POOL, 3))
-    return np.clip(centres - settings.size // 2, 0, np.array(hu.shape) - settings.size)
+    return np.clip(centres - settings.edge // 2, 0, np.array(hu.shape) - settings.edge)
 
 
 def body_mask(hu: np.ndarray, body_hu: float) -> np.ndarray:
@@ -183,7 +183,7 @@ def describe(
 def write(scan: isotropic.Scan, found: Regions | None, corners: np.ndarray, job: Job, split: str) -> None:
     """Write a scan's Cubes of a split; those that are None have no file."""
     settings, files = job.params.patches, cube_files(job, split)
-    shape, places = (len(corners), *[settings.size] * 3), [cube(corner, settings.size) for corner in corners]
+    shape, places = (len(corners), *[settings.edge] * 3), [cube(corner, settings.edge) for corner in corners]
     write_cubes(files["image"], (scan.hu[place] for place in places), shape, np.float32)
     if scan.label is None:
         return

@@ -168,7 +168,7 @@ def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], setti
     """
     folder.mkdir(parents=True, exist_ok=True)
     normalization = Normalization.fit(voxels(parts["train"], "image"), settings.clip_hu)
-    cube = [settings.size] * 3
+    cube = [settings.edge] * 3
     for split, cubes in parts.items():
         n = int((table.split == split).sum())
         bar = tqdm(voxels(cubes, "image"), f"storing {split}", n, unit="patch", mininterval=0.5)

@@ -1,0 +1,1 @@
+"""The study: which trainings it consists of, and how they are run and kept."""

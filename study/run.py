@@ -1,0 +1,114 @@
+"""Run the study in parts, going on from what results/study/ holds: `python -m study.run --minutes 50`.
+
+Each training is recorded as it ends; commit results/study/ after a part. `--list` shows what is done and what remains.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from pipeline import jobs, profiles
+from ssl_hip import cost
+from ssl_hip.config import ROOT, UserError
+from study import plan, records
+
+NEIGHBOURS = 1.3  # times as long as alone: trainings beside it, validation, test
+
+
+def expected(runs: list[plan.Run]) -> list[float]:
+    """Return about how many seconds each training takes: a step of each kind is measured once."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    known: dict[str, float] = {}
+    seconds = []
+    for run in runs:
+        params, tree = run.params, run.tree
+        steps = cost.iterations(params.optimization, params.patches.count.train)
+        kind = json.dumps([run.method, tree["methods"][run.method], tree["model"], tree["patches"]["edge"]])
+        if kind not in known:
+            torch.set_num_threads(params.train.threads)
+            known[kind] = cost.estimate(run.method, params, params.patches.edge, steps, device).seconds
+        seconds.append(NEIGHBOURS * known[kind] * steps)
+    return seconds
+
+
+def fitting(runs: list[plan.Run], seconds: list[float], workers: int, minutes: float) -> list[plan.Run]:
+    """Return the first of the runs that `workers` finish within so many minutes; one at least."""
+    free, chosen = [0.0] * workers, []
+    for run, takes in zip(runs, seconds, strict=True):
+        free.sort()
+        free[0] += takes
+        if free[0] > 60 * minutes and chosen:
+            break
+        chosen.append(run)
+    return chosen
+
+
+def part(runs: list[plan.Run], workers: int) -> None:
+    """Train runs, several at once, and record each as it ends."""
+    patches = data()
+    by_title = {run.title: run for run in runs}
+
+    def work(title: str) -> None:
+        run = by_title[title]
+        command = [sys.executable, "-m", "study.worker", run.key, str(patches)]
+        jobs.run(command, jobs.LOGS / f"{title}.log", echo=False)
+        with records.LOCK:
+            records.keep(run)
+
+    jobs.train_all(list(by_title), workers, work)
+
+
+def data() -> Path:
+    """Bring the study's patches up to date and return their folder."""
+    folder = profiles.prepare(plan.PROFILE)
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    if subprocess.run(jobs.dvc("repro", "--quiet", "patches"), cwd=folder, env=environment).returncode:
+        raise jobs.StageError(f"The study's patches could not be made; see above. Folder: {folder}")
+    return folder / "data/patches"
+
+
+def show(runs: list[plan.Run], done: set[str]) -> None:
+    """Print every training, done or not."""
+    for run in runs:
+        print("done   " if run.key in done else "missing", run.part, run.question, run.title)
+
+
+def main() -> None:
+    """Read the command line and work."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=50, help="length of this part (default: 50)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at once (default: one a core)")
+    parser.add_argument("--list", action="store_true", help="show what is done and what remains, train nothing")
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    runs = plan.read()
+    for run in runs:
+        if (records.WORK / run.key / "run.json").is_file():
+            records.keep(run)
+    done = records.done()
+    if options.list:
+        show(runs, done)
+        return
+    missing = [run for run in runs if run.key not in done]
+    if not missing:
+        print("The study is complete: results/study/")
+        return
+    seconds = expected(missing)
+    chosen = fitting(missing, seconds, options.jobs, options.minutes)
+    print(f"{len(done)} of {len(runs)} trainings done; {sum(seconds) / options.jobs / 3600:.1f} hours remain")
+    part(chosen, options.jobs)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (UserError, jobs.StageError) as error:
+        sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The same command goes on with what is missing.")
