@@ -9,7 +9,15 @@ from ssl_hip.losses import Progress
 from ssl_hip.student_teacher import Batch, StudentTeacher
 from ssl_hip.unet import UNet3d, initialise
 
-PURPOSES = ("init", "labelled", "unlabelled", "noise", "method", "heads")  # each has a random generator of its own
+PURPOSES = (
+    "init",
+    "labelled",
+    "unlabelled",
+    "noise",
+    "method",
+    "heads",
+    "augmentation",
+)  # each has a random generator of its own
 
 
 def seeds(seed: int) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Reading of the patches that patches.py wrote: memory-mapped, so that memory does not grow with the cohort."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +82,21 @@ class PatchStore:
 
     def images(self, split: str, rows: np.ndarray, device: torch.device) -> torch.Tensor:
         """Return images (B, 1, D, H, W), float32, normalised."""
-        image = to_device(self.image[split][rows], device).float()[:, None]
-        return image.contiguous(memory_format=torch.channels_last_3d)
+        return channels_last(to_device(self.image[split][rows], device))
 
-    def training(self, rows: np.ndarray, device: torch.device):
-        """Return image (B, 1, D, H, W), label (B, D, H, W) uint8 and distance (B, D, H, W) mm of training patches."""
-        label, distance = to_device(self.label["train"][rows], device), to_device(self.distance[rows], device)
-        return self.images("train", rows, device), label, distance.float()
+    def training(self, rows: np.ndarray, device: torch.device, augment: Callable = lambda *maps: maps):
+        """Return image (B, 1, D, H, W), label (B, D, H, W) uint8 and distance (B, D, H, W) mm of training patches.
+
+        augment: takes and returns these three as arrays (B, D, H, W).
+        """
+        maps = augment(self.image["train"][rows], self.label["train"][rows], self.distance[rows])
+        image, label, distance = (to_device(each, device) for each in maps)
+        return channels_last(image), label, distance.float()
+
+
+def channels_last(image: torch.Tensor) -> torch.Tensor:
+    """Return images (B, D, H, W) as network input (B, 1, D, H, W), float32."""
+    return image.float()[:, None].contiguous(memory_format=torch.channels_last_3d)
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -179,6 +179,8 @@ class Optimization(Section):
     betas: Annotated[list[BelowOne], Pair]
     precision: Literal["bfloat16", "float32"]
     bn_batches: Literal["joint", "separate"]
+    mirror: bool
+    intensity: Weight
     student_noise: Weight
     teacher_noise: Weight
     ema_decay: Share

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from ssl_hip import metrics
+from ssl_hip.augmentation import Augmentation
 from ssl_hip.config import UserError
 from ssl_hip.cost import estimate, iterations
 from ssl_hip.learner import Learner, seeds
@@ -67,6 +68,7 @@ class Trainer:
             )
         self.labelled = cycle(labelled, settings.batch_size, seed["labelled"])
         self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"]) if uses_unlabelled else None
+        self.augment = Augmentation(settings, seed["augmentation"])
         self.iterations = iterations(settings, len(training))  # T_N
         self.history, self.validation = [], []
         self.kept = None
@@ -92,10 +94,10 @@ class Trainer:
     def batch(self) -> Batch:
         """Return the next patches; unlabelled ones only where the method uses them."""
         rows = next(self.labelled)
-        image, label, distance = self.store.training(rows, self.device)
+        image, label, distance = self.store.training(rows, self.device, self.augment)
         if self.unlabelled is None:
             return Batch(image, label, distance)
-        return Batch(image, label, distance, *self.store.training(next(self.unlabelled), self.device))
+        return Batch(image, label, distance, *self.store.training(next(self.unlabelled), self.device, self.augment))
 
     def record(self, iteration: int, log: dict[str, list[torch.Tensor]]) -> None:
         """Average what was logged since the last call; raise FloatingPointError where a loss is not finite."""

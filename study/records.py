@@ -14,7 +14,7 @@ FOLDER = ROOT / "results/study"
 WORK = ROOT / "build/study"  # KEY/: everything of a finished training, its networks included; not in git
 LOCK = threading.Lock()  # of the tables: trainings end side by side
 LOGS = {TRIAL: "trials", GRID: "runs"}  # names of the tables with a row a training
-NAMED = ["name", "labelled_patches", "draw"]
+SCORES = ["network", "scan", "patch", "iou", "hd95_mm", "missed", "false_alarm"]
 CURVES = [  # of history.csv, where a method logs them
     "loss_supervised",
     "uncertain_share",
@@ -31,7 +31,7 @@ CURVES = [  # of history.csv, where a method logs them
 def read(table: str, folder: Path = FOLDER) -> pd.DataFrame:
     """Return a table; without columns where nothing is finished yet."""
     path = folder / f"{table}.csv"
-    types = {"subject": str, "key": str, "commit": str, "labelled_patches": str, "question": str}
+    types = {"scan": str, "key": str, "commit": str, "labelled_patches": str, "question": str}
     return pd.read_csv(path, dtype=types, keep_default_na=True) if path.is_file() else pd.DataFrame()
 
 
@@ -46,20 +46,23 @@ def keep(run: Run, work: Path = WORK, folder: Path = FOLDER) -> None:
 
     trials.csv / runs.csv   a row a training, written last: what `done` goes by
     trial_curves.csv / run_curves.csv   a row a validation: scores, and CURVES since the one before
-    scores.csv              of the grid: a row a test patch and network
+    scores.csv              of the grid: a row a test patch and network; method: the run's name
     """
     if run.key in done(folder):
         return
     source, log = work / run.key, LOGS[run.part]
     validation, history = (pd.read_csv(source / f"{name}.csv") for name in ("validation", "history"))
     curves = validation.merge(history[["iteration", *history.columns.intersection(CURVES)]], on="iteration")
+    seed = run.params.train.base_seed + run.draw
     named = {"name": run.name, "labelled_patches": run.labelled_patches, "draw": run.draw}
     info = json.loads((source / "run.json").read_text())
     if run.part == GRID:
-        add("scores", pd.read_csv(source / "scores.csv", dtype={"subject": str}), named, folder)
+        scores = pd.read_csv(source / "scores.csv", dtype={"subject": str}).rename(columns={"subject": "scan"})
+        title = {"method": run.name, "labelled_patches": run.labelled_patches, "draw": run.draw}
+        add("scores", scores[SCORES].assign(seed=seed), title, folder)
     add(f"{log.removesuffix('s')}_curves", curves, named, folder)
     kept = validation[validation.iteration == info["kept_iteration"]].iloc[0]
-    row = {"question": run.question, **named, "seed": run.params.train.base_seed + run.draw, "method": run.method}
+    row = {"question": run.question, **named, "seed": seed, "method": run.method}
     row |= {"changes": json.dumps(run.changes)}
     row |= {key: info[key] for key in ("iterations", "status", "kept_iteration")}
     row |= {"iou": kept.iou, "hd95_mm": kept.hd95_mm}
