@@ -1,0 +1,67 @@
+"""The study's tables, restated by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ssl_hip.reporting import study, study_figures
+
+
+def runs() -> pd.DataFrame:
+    table = pd.DataFrame(
+        [
+            ("1", "a", "50", 0, 0.5, 10.0, "finished"),
+            ("1", "a", "50", 1, 0.7, 14.0, "finished"),
+            ("2", "b", "50", 0, 0.6, 9.0, "collapsed"),
+            ("2", "b", "50", 1, 0.9, 15.0, "finished"),
+            ("2", "b", "all", 0, 0.9, 4.0, "finished"),
+        ],
+        columns=["question", "name", "labelled_patches", "draw", "iou", "hd95_mm", "status"],
+    )
+    return table.assign(last_iou=table.iou - 0.1, last_hd95_mm=table.hd95_mm + 1)
+
+
+def test_means_and_spread_over_draws():
+    table = study.over_draws(runs()).set_index(["name", "labelled_patches"])
+    assert table.loc[("a", "50"), ["draws", "collapsed"]].tolist() == [2, 0] and table.collapsed["b", "50"] == 1
+    assert table.iou_mean["a", "50"] == pytest.approx(0.6) and table.hd95_mm_sd["a", "50"] == pytest.approx(8**0.5)
+    assert table.last_iou_mean["b", "50"] == pytest.approx(0.65) and math.isnan(table.iou_sd["b", "all"])
+
+
+def test_differences_are_paired_by_draw():
+    table = study.differences(runs(), "a").set_index(["labelled_patches", "metric"])
+    assert list(table.index) == [("50", "iou"), ("50", "hd95_mm")]  # "a" has no run with all labels
+    row = table.loc["50", "iou"]
+    assert row.draws == 2 and row.difference == pytest.approx(0.15) and row.better == 2
+    low, high = stats.ttest_1samp([0.1, 0.2], 0).confidence_interval(0.95)
+    assert (row.low, row.high) == pytest.approx((low, high))
+    assert table.better["50", "hd95_mm"] == 1
+
+
+def test_one_draw_has_no_interval():
+    assert all(math.isnan(value) for value in study.interval(np.array([1.0])))
+
+
+def test_thirds_of_a_training():
+    curves = pd.DataFrame({"name": "a", "labelled_patches": "50", "draw": np.repeat([0, 1], 6)})
+    curves = curves.assign(iteration=[*range(100, 700, 100)] * 2, share=[*range(6), *range(2, 8)])
+    table = study.thirds(curves, ["share"])
+    assert table.third.tolist() == [1, 2, 3] and table.share.tolist() == [1.5, 3.5, 5.5]
+
+
+def test_figures_show_every_draw_of_every_setting():
+    shown = runs()[lambda table: table.labelled_patches == "50"]
+    figure = study_figures.settings(shown)
+    circles = [trace for trace in figure.data if trace.name.startswith("draw")]
+    assert sorted(value for trace in circles for value in trace.x) == sorted([*shown.iou, *shown.hd95_mm])
+    assert list(figure.layout.yaxis.categoryarray) == ["a", "b"]
+
+
+def test_curves_have_a_line_a_run():
+    table = pd.DataFrame({"name": list("aab"), "draw": [0, 1, 0], "iteration": [5, 5, 5], "iou": [0.1, 0.2, 0.3]})
+    figure = study_figures.curves(table, "iou", "IoU")
+    assert [(trace.name, *trace.y) for trace in figure.data] == [("a", 0.1), ("a", 0.2), ("b", 0.3)]
+    assert [trace.showlegend for trace in figure.data] == [True, False, True]
