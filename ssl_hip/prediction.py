@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,15 +102,40 @@ def segment(image: sitk.Image, run: Run, batch: int = 4) -> Segmentation:
 
     Foreground is a probability above .5 (one pass without dropout), taken after the resampling onto the scan's grid.
     """
-    coarse = resampling.resample(volumes.canonical(image), run.spacing_mm)
     run.network.masks.seed(0)
-    maps_of = partial(probability_and_entropy, run.network, precision=run.precision)
-    ct, air, body = (run.normalization.apply(hu) for hu in (volumes.to_array(coarse), volumes.AIR_HU, BODY_HU))
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng():
         torch.manual_seed(0)
-        maps = sliding_window(maps_of, ct, run.patch_size, batch, air, body)
-    probability, entropy = (resampling.resample_onto(volumes.like(m, coarse), image) for m in maps)
-    return Segmentation(sitk.Cast(probability > 0.5, sitk.sitkUInt8), entropy)
+        probability, entropy = whole_scan(probability_and_entropy, image, run, batch)
+    return Segmentation(_bone(probability), entropy)
+
+
+def mask_alone(image: sitk.Image, run: Run, batch: int = 4) -> sitk.Image:
+    """Return `segment`'s mask without its uncertainty, whose passes take most of the time."""
+    (probability,) = whole_scan(foreground_probability, image, run, batch)
+    return _bone(probability)
+
+
+def _bone(probability: sitk.Image) -> sitk.Image:
+    return sitk.Cast(probability > 0.5, sitk.sitkUInt8)
+
+
+@torch.no_grad()
+def whole_scan(maps_of: Callable[..., torch.Tensor], image: sitk.Image, run: Run, batch: int) -> list[sitk.Image]:
+    """Return a network's maps of a CT, float32, on the scan's own grid.
+
+    maps_of: (network, x, precision), x (B, 1, s, s, s) -> (B, K, s, s, s), e.g. foreground_probability.
+    """
+    coarse = resampling.resample(volumes.canonical(image), run.spacing_mm)
+    ct, air, body = (run.normalization.apply(hu) for hu in (volumes.to_array(coarse), volumes.AIR_HU, BODY_HU))
+    maps = sliding_window(partial(maps_of, run.network, precision=run.precision), ct, run.patch_size, batch, air, body)
+    return [resampling.resample_onto(volumes.like(m, coarse), image) for m in maps]
+
+
+def foreground_probability(network: UNet3d, x: torch.Tensor, precision: str = "float32") -> torch.Tensor:
+    """Return (B, 1, D, H, W): foreground probability without dropout; x: (B, 1, D, H, W)."""
+    x = _to_device(network, x)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        return _foreground(network, x)[:, None]
 
 
 def probability_and_entropy(network: UNet3d, x: torch.Tensor, precision: str = "float32") -> torch.Tensor:
@@ -118,10 +144,10 @@ def probability_and_entropy(network: UNet3d, x: torch.Tensor, precision: str = "
     x: (B, 1, D, H, W), window by window for the entropy, so that dropout masks do not depend on x's batch size.
     """
     x = _to_device(network, x)
+    probability = foreground_probability(network, x, precision)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        probability = _foreground(network, x)
         entropy = torch.cat([mc_dropout(network, window, PASSES).mean_entropy for window in x.split(1)])
-    return torch.stack([probability, entropy], 1)
+    return torch.cat([probability, entropy[:, None]], 1)
 
 
 def predict(image_path: Path | str, out: Path | str, run: Path | str) -> tuple[Path, Path]:

@@ -6,16 +6,16 @@ Each training is recorded as it ends; commit results/study/ after a part. `--lis
 import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
 
-from pipeline import jobs, profiles
+from pipeline import jobs
 from ssl_hip import cost
 from ssl_hip.config import ROOT, UserError
 from study import plan, records
+from study.data import prepared
 
 NEIGHBOURS = 1.3  # times as long as alone: trainings beside it, validation, test
 
@@ -50,7 +50,7 @@ def fitting(runs: list[plan.Run], seconds: list[float], workers: int, minutes: f
 
 def part(runs: list[plan.Run], workers: int) -> None:
     """Train runs, several at once, and record each as it ends."""
-    patches = data()
+    patches = prepared(plan.PROFILE, "patches") / "data/patches"
     by_title = {run.title: run for run in runs}
 
     def work(title: str) -> None:
@@ -61,15 +61,6 @@ def part(runs: list[plan.Run], workers: int) -> None:
             records.keep(run)
 
     jobs.train_all(list(by_title), workers, work)
-
-
-def data() -> Path:
-    """Bring the study's patches up to date and return their folder."""
-    folder = profiles.prepare(plan.PROFILE)
-    environment = os.environ | {"PYTHONPATH": str(folder)}
-    if subprocess.run(jobs.dvc("repro", "--quiet", "patches"), cwd=folder, env=environment).returncode:
-        raise jobs.StageError(f"The study's patches could not be made; see above. Folder: {folder}")
-    return folder / "data/patches"
 
 
 def show(runs: list[plan.Run], done: set[str]) -> None:
