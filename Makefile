@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint lab predict bench figures prune clean
+.PHONY: help setup repro test lint lab predict bench study figures prune clean
 
 help:        ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench: setup ## measure speed beside other code, ten minutes on an idle machine:
 	@python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/peers \
 	  -r benchmarks/peers.txt || echo "HD95 will be measured without what could not be installed"
 	@PYTHONPATH=build/peers python -m benchmarks.bench
+
+study: setup ## the study of docs/study.md, a part of MINUTES=50; goes on from results/study/
+	@python -m study.run --minutes $(or $(MINUTES),50)
 
 figures: setup ## the README's pictures, from finished results: results/figures/*.png
 	@python -m ssl_hip.reporting.static_figures
