@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 
 from ssl_hip.normalization import Normalization
+from ssl_hip.region_bits import JOINT_GAP, METAL
 
 SPLITS = ("train", "validation", "test")
 SCORED = SPLITS[1:]
-JOINT_GAP, METAL = 1, 2  # bits of a region's voxel, those of preparation.regions, which would import too much
 NUMBERS = ("foreground", "deviation_mm", "group", "gap_voxels", "gap_mm", "metal_voxels", "held_out")  # may be empty
 REGION_ERRORS = [  # of a patch, in voxels
     "gap_voxels",
@@ -56,6 +56,11 @@ class PatchStore:
             return table.row.to_numpy()
         out = table.held_out == draw % turns
         return table.row[~out if split == "train" else out].to_numpy()
+
+    def scored(self, draw: int) -> tuple[str, np.ndarray]:
+        """Return the split whose patches a draw's runs are scored by, and its rows: test, or without it validation."""
+        rows = self.rows("test", draw)
+        return ("test", rows) if len(rows) else ("validation", self.rows("validation", draw))
 
     def labelled(self, labelled_patches: str, draw: int) -> np.ndarray:
         """Return the rows of the training arrays whose labels this run may see; "all": of every labelled scan."""

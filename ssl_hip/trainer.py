@@ -49,7 +49,7 @@ class Trainer:
 
     def __init__(self, store: PatchStore, method: str, labelled_patches: str, draw: int, params):
         settings, seed = params.optimization, seeds(params.train.base_seed + draw)
-        self.store, self.settings, self.model = store, settings, params.model
+        self.store, self.draw, self.settings, self.model = store, draw, settings, params.model
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.learner, self.seed = Learner(method, params, seed, self.device), seed["noise"]
         self.networks, uses_unlabelled = self.learner.networks, self.learner.method.uses_unlabelled
@@ -133,8 +133,7 @@ class Trainer:
 
         Without test patches on the validation patches instead: column split says which.
         """
-        tables, test = [], self.store.rows("test", 0)
-        split, rows = ("test", test) if len(test) else ("validation", self.held)
+        tables, (split, rows) = [], self.store.scored(self.draw)
         for name, weights in self.kept["weights"].items():
             network = getattr(self.networks, name)
             network.load_state_dict(weights)

@@ -13,7 +13,7 @@ from ssl_hip import config, metrics
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.preparation import patches
 from ssl_hip.preparation.cutting import Cubes
-from ssl_hip.preparation.regions import JOINT_GAP, METAL
+from ssl_hip.region_bits import JOINT_GAP, METAL
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"

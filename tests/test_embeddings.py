@@ -52,7 +52,7 @@ def test_halves_are_of_patches_where_there_is_one_scan_only(store):
 
 def test_scans_that_take_turns_are_scored_by_the_one_held_out(tmp_path, params):
     store = PatchStore(write_balls(tmp_path / "in_turn", params, in_turn=True))
-    split, rows = embeddings.scored(store, 2)
+    split, rows = store.scored(2)
     assert split == "validation" and store.table(split).held_out[rows].tolist() == [2]
     assert embeddings.draw_voxels(store, 2, BAND).split == "validation"
 

@@ -12,7 +12,7 @@ import torch
 from conftest import write_balls
 from samples import write_dicom
 
-from ssl_hip import metrics, parallel
+from ssl_hip import metrics, parallel, region_bits
 from ssl_hip.config import UserError
 from ssl_hip.images import isotropic, volumes
 from ssl_hip.images.isotropic import Scan
@@ -184,8 +184,8 @@ def test_regions_are_those_of_the_whole_scan(cohort):
         for row in store.table(split).itertuples():
             place = tuple(slice(c, c + 16) for c in (row.z, row.y, row.x))
             assert np.array_equal(store.region[split][row.row], found.cube(place))
-            assert row.gap_voxels == np.count_nonzero(store.region[split][row.row] & regions.JOINT_GAP)
-            assert row.metal_voxels == np.count_nonzero(store.region[split][row.row] & regions.METAL) > 0
+            assert row.gap_voxels == np.count_nonzero(store.region[split][row.row] & region_bits.JOINT_GAP)
+            assert row.metal_voxels == np.count_nonzero(store.region[split][row.row] & region_bits.METAL) > 0
         assert (store.table(split).gap_voxels > 0).any() and store.table(split).gap_mm.dropna().between(2, 10).all()
     assert store.table("train")[["gap_voxels", "gap_mm", "metal_voxels"]].isna().all(axis=None)
 
@@ -375,7 +375,7 @@ def test_the_store_gives_what_a_run_may_see(store):
 
 def test_errors_are_counted_in_the_gap_and_around_metal(store):
     rows, truth = np.array([1, 0]), store.label["test"][[1, 0]] == 1
-    gap, metal = (store.region["test"][[1, 0]] & bit > 0 for bit in (regions.JOINT_GAP, regions.METAL))
+    gap, metal = (store.region["test"][[1, 0]] & bit > 0 for bit in (region_bits.JOINT_GAP, region_bits.METAL))
     for mask in (truth, ~truth, np.ones_like(truth), np.zeros_like(truth)):
         errors = store.region_errors("test", rows, mask)
         assert all(isinstance(value, int) for each in errors for value in each.values())

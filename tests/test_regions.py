@@ -8,11 +8,12 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ssl_hip import config, patch_store
+from ssl_hip import config
 from ssl_hip.images import isotropic, resampling, volumes
 from ssl_hip.images.isotropic import Scan
 from ssl_hip.preparation import regions
-from ssl_hip.preparation.regions import JOINT_GAP, METAL, Regions
+from ssl_hip.preparation.regions import Regions
+from ssl_hip.region_bits import JOINT_GAP, METAL
 
 PARTS = {"femur": {"right": 1, "left": 2}, "hip_bone": {"right": 3, "left": 4}}
 EVERYWHERE = (slice(None),) * 3
@@ -158,7 +159,3 @@ def test_padding_adds_background_at_the_far_faces():
     inner = tuple(map(slice, scan.label.shape))
     assert wide.label.shape == padded.gap_mm.shape == padded.around_metal.shape and wide.label.shape != scan.label.shape
     assert np.array_equal(padded.cube(inner), found.cube(inner))
-
-
-def test_the_store_reads_the_bits_that_are_written():
-    assert (patch_store.JOINT_GAP, patch_store.METAL) == (JOINT_GAP, METAL)

@@ -42,7 +42,7 @@ class Cubes(NamedTuple):
     image: np.ndarray  # (n, s, s, s) float32, HU
     label: np.ndarray | None  # (n, s, s, s) uint8, 1 = foreground; None when the scan is unlabelled
     distance: np.ndarray | None  # (n, s, s, s) float16, mm (metrics.signed_distance); None but in labelled training
-    region: np.ndarray | None  # (n, s, s, s) uint8, regions.JOINT_GAP + regions.METAL; None in training
+    region: np.ndarray | None  # (n, s, s, s) uint8, bits of region_bits; None in training
 
 
 def cut(job: Job) -> list[dict[str, Any]]:

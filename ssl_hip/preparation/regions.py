@@ -10,9 +10,9 @@ from scipy import ndimage
 
 from ssl_hip.images import label_values, resampling, volumes
 from ssl_hip.images.isotropic import Scan
+from ssl_hip.region_bits import JOINT_GAP, METAL
 from ssl_hip.shape.shape_parts import SIDES
 
-JOINT_GAP, METAL = 1, 2  # bits of a region's voxel
 ROUNDING_MM = 1e-6  # 11 x 0.6 - 0.6 is more than 6
 UNKNOWN = dict.fromkeys(("gap_voxels", "gap_mm", "metal_voxels"), np.nan)  # what `Regions.describe` returns, if none
 Place = tuple[slice, ...]

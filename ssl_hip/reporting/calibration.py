@@ -14,7 +14,7 @@ from ssl_hip import metrics
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.prediction import load_network
 from ssl_hip.reporting import ablations, tables
-from ssl_hip.reporting.embeddings import autocast, batches, scored
+from ssl_hip.reporting.embeddings import autocast, batches
 from ssl_hip.reporting.figures import COLOURS, DASHES, finish
 from ssl_hip.uncertainty import Prediction, mc_dropout
 
@@ -62,7 +62,7 @@ def count_run(folder: Path, store: PatchStore, draw: int, passes: int, limit: fl
 
     The masks' seeds are fixed; those drawn afresh (on a GPU, or larger than the pool) come from torch's generator.
     """
-    network, (split, rows) = load_network(folder, "teacher"), scored(store, draw)
+    network, (split, rows) = load_network(folder, "teacher"), store.scored(draw)
     device, parts = next(network.parameters()).device, []
     network.masks.seed(0)
     with torch.random.fork_rng(), autocast(folder):

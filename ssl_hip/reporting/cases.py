@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from ssl_hip import display
-from ssl_hip.patch_store import JOINT_GAP, METAL, PatchStore
+from ssl_hip.patch_store import PatchStore
 from ssl_hip.prediction import load_network, predict_patches
+from ssl_hip.region_bits import JOINT_GAP, METAL
 
 SHOWN = {"metal": METAL, "narrow joint": JOINT_GAP}  # of a case: the region whose richest slice is shown, else bone's
 LEAST_GAP = 30  # voxels: fewer are no joint

@@ -28,12 +28,6 @@ class Voxels(NamedTuple):
     half: np.ndarray  # (N,) bool: which half of the scans, or of the patches of a single scan
 
 
-def scored(store: PatchStore, draw: int) -> tuple[str, np.ndarray]:
-    """Return the split whose patches a draw's runs are scored by, and their rows: test, or without it validation."""
-    rows = store.rows("test", draw)
-    return ("test", rows) if len(rows) else ("validation", store.rows("validation", draw))
-
-
 def batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
     """Return the rows in batches, so small that feature maps of few patches are held at once."""
     number = max(1, min(8, VOXELS_AT_ONCE // size**3))
@@ -42,7 +36,7 @@ def batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
 
 def draw_voxels(store: PatchStore, draw: int, band_mm: float, seed: int = 0) -> Voxels:
     """Draw voxels within band_mm of the true surface, the same ones whenever it is called."""
-    split, rows = scored(store, draw)
+    split, rows = store.scored(draw)
     at_most = np.clip(VOXELS // max(1, 2 * len(rows)), 1, AT_MOST)
     rng = np.random.default_rng(seed)
     row, place, bone = [np.empty(0, int)], [np.empty(0, int)], [np.empty(0, bool)]
