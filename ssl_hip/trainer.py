@@ -31,8 +31,6 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     Raises FloatingPointError where a loss is not finite, UserError without validation patches that select: best needs
     or without unlabelled patches that the method needs.
     """
-    torch.set_num_threads(params.train.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
     trainer = Trainer(store, method, labelled_patches, draw, params)
     cost = estimate(method, params, store.size, trainer.iterations, trainer.device)
     print(f"{run.name}: {cost}", file=sys.stderr, flush=True)
@@ -48,6 +46,8 @@ class Trainer:
     """State of one training."""
 
     def __init__(self, store: PatchStore, method: str, labelled_patches: str, draw: int, params):
+        torch.set_num_threads(params.train.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
         settings, seed = params.optimization, seeds(params.train.base_seed + draw)
         self.store, self.draw, self.settings, self.model = store, draw, settings, params.model
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

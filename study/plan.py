@@ -56,14 +56,12 @@ def read(plan: Path = PLAN, profile: Path = PROFILE) -> list[Run]:
     for part in (TRIAL, GRID):
         for number, entry in enumerate(entries.get(part) or []):
             place = f"{plan.name}: {part}[{number}]"
-            wrong = sorted(set(entry) ^ ENTRY - (set(OPTIONAL) - set(entry)))
-            if wrong:
+            entry = OPTIONAL | entry
+            if wrong := sorted(set(entry) ^ ENTRY):
                 problems.append(f"{place}: {', '.join(wrong)}: missing or unknown; an entry has {', '.join(ENTRY)}")
                 continue
-            entry = OPTIONAL | entry
-            tree = copy.deepcopy(base)
-            problems += [f"{place}: {text}" for text in change(tree, entry["changes"])]
-            problems += [f"{place}: {text}" for text in faults(tree, entry)]
+            tree = alone(base, entry)
+            problems += [f"{place}: {text}" for text in change(tree, entry["changes"]) + schema.check(tree)]
             runs += [
                 Run(part, str(entry["question"]), entry["name"], entry["method"], str(n), d, entry["changes"], tree)
                 for d in entry["draws"]
@@ -76,6 +74,15 @@ def read(plan: Path = PLAN, profile: Path = PROFILE) -> list[Run]:
     return runs
 
 
+def alone(base: dict, entry: dict) -> dict:
+    """Return a parameter tree whose grid is the entry's, so that the check of params.yaml checks the entry too."""
+    tree, subsets = copy.deepcopy(base), [n for n in entry["labelled_patches"] if n != "all"]
+    tree["train"] |= {"methods": [entry["method"]], "draws": entry["draws"], "ceiling_draws": []}
+    tree["train"]["labelled_patches"] = subsets or tree["train"]["labelled_patches"]
+    tree["ablations"]["variants"] = []
+    return tree
+
+
 def change(tree: dict, changes: dict) -> list[str]:
     """Set dotted keys of a parameter tree; return a problem for each that does not exist."""
     problems = []
@@ -86,16 +93,6 @@ def change(tree: dict, changes: dict) -> list[str]:
             continue
         (schema.value(tree, ".".join(group)) if group else tree)[name] = value
     return problems
-
-
-def faults(tree: dict, entry: dict) -> list[str]:
-    """Return what is wrong with the parameters and with the subsets and draws that an entry names."""
-    problems = schema.check(tree)
-    if entry["method"] not in tree["methods"]:
-        problems.append(f"method: no method is called '{entry['method']}'; may be {', '.join(tree['methods'])}")
-    known, draws = {"all", *map(str, tree["patches"]["subsets"])}, tree["patches"]["draws"]
-    problems += [f"labelled_patches: no subset {n}" for n in entry["labelled_patches"] if str(n) not in known]
-    return problems + [f"draws: {d} is not below patches.draws = {draws}" for d in entry["draws"] if d >= draws]
 
 
 def twin_runs(runs: list[Run]) -> list[tuple[Run, Run]]:

@@ -7,14 +7,13 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 
 import torch
 
 from pipeline import jobs
 from ssl_hip import cost
-from ssl_hip.config import ROOT, UserError
 from study import plan, records
+from study.command import command
 from study.data import prepared
 
 NEIGHBOURS = 1.3  # times as long as alone: trainings beside it, validation, test
@@ -76,8 +75,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at once (default: one a core)")
     parser.add_argument("--list", action="store_true", help="show what is done and what remains, train nothing")
     options = parser.parse_args()
-    os.chdir(ROOT)
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     runs = plan.read()
     for run in runs:
         if (records.WORK / run.key / "run.json").is_file():
@@ -97,9 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (UserError, jobs.StageError) as error:
-        sys.exit(f"\n{error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command goes on with what is missing.")
+    command(main)

@@ -8,7 +8,6 @@ real CT 3 mm), nothing is cropped. results/study/transfer.csv: a row a run, scan
 import argparse
 import contextlib
 import io
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +15,13 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline import jobs
 from ssl_hip import config, prediction
 from ssl_hip.config import ROOT, UserError
 from ssl_hip.images import volumes
 from ssl_hip.reporting import evaluation
 from ssl_hip.scans import manifest
 from study import plan, records
+from study.command import command
 from study.data import prepared
 
 PROFILE, DATA = ROOT / "params/anatomies.yaml", ROOT.parent / "shared/data"
@@ -133,10 +132,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    try:
-        main()
-    except (UserError, jobs.StageError) as error:
-        sys.exit(f"\n{error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command goes on with what is missing.")
+    command(main)

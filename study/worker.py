@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from ssl_hip.config import ROOT, UserError
 from ssl_hip.patch_store import PatchStore
@@ -19,8 +18,6 @@ from study import plan, records
 def work(run: plan.Run, patches: Path, folder: Path) -> None:
     """Train a run into folder/KEY, which is there whole or not at all; a trial sees no test patch."""
     params = run.params
-    torch.set_num_threads(params.train.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
     start = time.monotonic()
     trainer = Trainer(PatchStore(patches), run.method, run.labelled_patches, run.draw, params)
     status = trainer.run()
