@@ -12,7 +12,7 @@ from ssl_hip.config import ROOT, UserError
 
 PROFILE, PLAN = ROOT / "params/study.yaml", ROOT / "study/plan.yaml"
 TRIAL, GRID = "trials", "grid"  # scored on validation patches only; on test patches, once
-ENTRY = {"question", "name", "method", "labelled_patches", "draws", "changes"}
+ENTRY = ("question", "name", "method", "labelled_patches", "draws", "changes")
 OPTIONAL = {"changes": {}}
 USED = ("cohort", "patches", "model", "optimization")  # sections that every training depends on
 
@@ -57,7 +57,7 @@ def read(plan: Path = PLAN, profile: Path = PROFILE) -> list[Run]:
         for number, entry in enumerate(entries.get(part) or []):
             place = f"{plan.name}: {part}[{number}]"
             entry = OPTIONAL | entry
-            if wrong := sorted(set(entry) ^ ENTRY):
+            if wrong := sorted(set(entry) ^ set(ENTRY)):
                 problems.append(f"{place}: {', '.join(wrong)}: missing or unknown; an entry has {', '.join(ENTRY)}")
                 continue
             tree = alone(base, entry)
