@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,10 +61,10 @@ def read(plan: Path = PLAN, profile: Path = PROFILE) -> list[Run]:
             if wrong := sorted(set(entry) ^ set(ENTRY)):
                 problems.append(f"{place}: {', '.join(wrong)}: missing or unknown; an entry has {', '.join(ENTRY)}")
                 continue
-            tree = alone(base, entry)
-            problems += [f"{place}: {text}" for text in change(tree, entry["changes"]) + schema.check(tree)]
+            tree, changes = alone(base, entry), in_full(entry["changes"], entry["method"])
+            problems += [f"{place}: {text}" for text in change(tree, changes) + schema.check(tree)]
             runs += [
-                Run(part, str(entry["question"]), entry["name"], entry["method"], str(n), d, entry["changes"], tree)
+                Run(part, str(entry["question"]), entry["name"], entry["method"], str(n), d, changes, tree)
                 for d in entry["draws"]
                 for n in entry["labelled_patches"]
             ]
@@ -81,6 +82,11 @@ def alone(base: dict, entry: dict) -> dict:
     tree["train"]["labelled_patches"] = subsets or tree["train"]["labelled_patches"]
     tree["ablations"]["variants"] = []
     return tree
+
+
+def in_full(changes: dict, method: str) -> dict:
+    """Return changes whose keys method.KEY have become methods.METHOD.KEY."""
+    return {re.sub(r"^method\.", f"methods.{method}.", key): value for key, value in changes.items()}
 
 
 def change(tree: dict, changes: dict) -> list[str]:

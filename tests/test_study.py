@@ -56,6 +56,7 @@ def test_a_key_is_of_what_the_training_depends_on(tmp_path):
 
     assert key() == key(**{"methods.uamt.weight": 3.0}) == key(**{"tables.alpha": 0.01})
     assert len({key(), key(**{"optimization.epochs": 9}), key(**{"methods.supervised.dice_epsilon": 0.1})}) == 3
+    assert key(**{"method.dice_epsilon": 0.1}) == key(**{"methods.supervised.dice_epsilon": 0.1})
 
 
 @pytest.fixture
