@@ -38,8 +38,13 @@ def hd95(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> float:
 
     A mask without surface counts as empty: both empty 0, one empty the diagonal of the array.
     """
+    return max(directed_hd95(pred, truth, spacing_mm))
+
+
+def directed_hd95(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> tuple[float, float]:
+    """Return the two that hd95 is the larger of: from prediction to truth (large: too much is predicted), and back."""
     surfaces = [surface(mask) for mask in _crop(*_same_shape(pred, truth))]
-    return _hd95(*surfaces, np.shape(truth), _step(spacing_mm))
+    return _directed_hd95(*surfaces, np.shape(truth), _step(spacing_mm))
 
 
 def score(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> dict[str, float | int]:
@@ -49,7 +54,7 @@ def score(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> dict[str,
     predicted, real = (bool(each.any()) for each in surfaces)
     return {
         "iou": iou(*cropped),
-        "hd95_mm": _hd95(*surfaces, np.shape(truth), _step(spacing_mm)),
+        "hd95_mm": max(_directed_hd95(*surfaces, np.shape(truth), _step(spacing_mm))),
         "missed": int(real and not predicted),
         "false_alarm": int(predicted and not real),
     }
@@ -90,13 +95,15 @@ def _crop(pred: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pred[box], truth[box]
 
 
-def _hd95(pred: np.ndarray, truth: np.ndarray, shape: tuple[int, ...], step: np.ndarray) -> float:
+def _directed_hd95(
+    pred: np.ndarray, truth: np.ndarray, shape: tuple[int, ...], step: np.ndarray
+) -> tuple[float, float]:
     present = [bool(each.any()) for each in (pred, truth)]
     if not any(present):
-        return 0.0
+        return 0.0, 0.0
     if not all(present):
-        return float(np.linalg.norm(np.array(shape) * step))
-    return max(_directed(pred, truth, step), _directed(truth, pred, step))
+        return (float(np.linalg.norm(np.array(shape) * step)),) * 2
+    return _directed(pred, truth, step), _directed(truth, pred, step)
 
 
 def _directed(start: np.ndarray, goal: np.ndarray, step: np.ndarray) -> float:

@@ -84,6 +84,9 @@ def test_larger_of_the_two_directions_counts():
     truth = sphere((20, 20, 20), 6)
     pred = truth | sphere((20, 20, 34), 3)
     assert metrics.hd95(truth, pred, 1.0) == metrics.hd95(pred, truth, 1.0) > 5
+    too_much, too_little = metrics.directed_hd95(pred, truth, 1.0)
+    assert too_much == metrics.hd95(pred, truth, 1.0) and too_little == 0
+    assert metrics.directed_hd95(truth, pred, 1.0) == (too_little, too_much)
 
 
 @pytest.mark.parametrize(("inner", "outer"), [(6, 9), (8, 14)])
