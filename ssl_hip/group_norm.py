@@ -1,7 +1,11 @@
 """Group normalisation whose backward pass is fast for channels-last volumes on a CPU (Wu 2018)."""
 
+import math
+
 import torch
 from torch import nn
+
+LANES = 128  # values a row has at least: broadcasting along 8 channels alone takes 10 times as long
 
 
 class GroupNorm(nn.GroupNorm):
@@ -42,10 +46,22 @@ class Normalise(torch.autograd.Function):
         mean_dh = (scale * d_weight).sum(-1, keepdim=True) / number
         shift = (rstd * (mean * rstd * mean_dh - mean_d)).expand(d_bias.shape)
         slope = (-rstd.square() * mean_dh).expand(d_bias.shape)
-        d_x = torch.addcmul(spread(shift, x), x, spread(slope, x)).addcmul_(d_y, spread(scale * rstd, x))
-        return d_x, d_weight.sum(0).flatten(), d_bias.sum(0).flatten(), None, None
+        times = math.gcd(x[0, 0].numel(), max(1, LANES // x.shape[1]))
+        shift, slope, factor = (repeated(values, x, times) for values in (shift, slope, scale * rstd))
+        d_x = torch.addcmul(shift, in_rows(x, times), slope).addcmul_(in_rows(d_y, times), factor)
+        return as_volume(d_x, x), d_weight.sum(0).flatten(), d_bias.sum(0).flatten(), None, None
 
 
-def spread(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Give a value a sample and channel the type of x, and axes to broadcast over its volume: (B, C, 1, 1, 1)."""
-    return values.to(x.dtype).reshape(*x.shape[:2], 1, 1, 1)
+def in_rows(x: torch.Tensor, times: int) -> torch.Tensor:
+    """Return x (B, C, D, H, W) in rows (B, voxels / times, times C); a view, where memory is channels-last."""
+    return x.movedim(1, -1).reshape(len(x), -1, times * x.shape[1])
+
+
+def as_volume(rows: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return what in_rows made of a volume of the shape of x (B, C, D, H, W)."""
+    return rows.view(len(x), *x.shape[2:], x.shape[1]).movedim(-1, 1)
+
+
+def repeated(values: torch.Tensor, x: torch.Tensor, times: int) -> torch.Tensor:
+    """Give a value a sample and channel the type of x and the length of a row: (B, 1, times C)."""
+    return values.to(x.dtype).reshape(len(x), 1, -1).repeat(1, 1, times)
