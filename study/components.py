@@ -12,7 +12,6 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from ssl_hip import metrics, prediction
-from ssl_hip.config import UserError
 from ssl_hip.patch_store import PatchStore
 from study import plan, records
 from study.command import command
@@ -63,13 +62,10 @@ def worst(scores: pd.DataFrame, patches: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the command line and work; raise UserError where a name is unknown or its networks are missing."""
+    """Read the command line and work; raise UserError where the networks of a name are missing."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="+", metavar="NAME", help="names of study/plan.yaml, finished trainings")
-    names = parser.parse_args(arguments).names
-    runs = [run for run in plan.read() if run.name in names and (records.WORK / run.key).is_dir()]
-    if missing := sorted(set(names) - {run.name for run in runs}):
-        raise UserError(f"no networks of {', '.join(missing)} in {records.WORK}: they are where they were trained")
+    runs = records.trained(parser.parse_args(arguments).names)
     store = PatchStore(prepared(plan.PROFILE, "patches") / "data/patches")
     for run in tqdm(runs, unit="training"):
         split = "test" if run.part == plan.GRID else "validation"

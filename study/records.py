@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ssl_hip.config import ROOT
+from ssl_hip.config import ROOT, UserError
+from study import plan
 from study.plan import GRID, TRIAL, Run
 
 FOLDER = ROOT / "results/study"
@@ -39,6 +40,14 @@ def done(folder: Path = FOLDER) -> set[str]:
     """Return the keys of all trainings that are recorded."""
     tables = (read(table, folder) for table in LOGS.values())
     return {key for table in tables if len(table) for key in table.key}
+
+
+def trained(names: list[str], work: Path = WORK) -> list[Run]:
+    """Return the runs of these names whose networks lie in work; raise UserError where a name has none."""
+    runs = [run for run in plan.read() if run.name in names and (work / run.key / "run.json").is_file()]
+    if missing := sorted(set(names) - {run.name for run in runs}):
+        raise UserError(f"no networks of {', '.join(missing)} in {work}: they are where they were trained")
+    return runs
 
 
 def keep(run: Run, work: Path = WORK, folder: Path = FOLDER) -> None:

@@ -6,7 +6,6 @@ own. results/study/references.csv: a row a training, setting and share of voxels
 """
 
 import argparse
-import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +15,6 @@ from scipy.stats import mannwhitneyu
 from tqdm import tqdm
 
 from ssl_hip import prediction
-from ssl_hip.config import UserError
 from ssl_hip.matching import nearest_label
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.trainer import Trainer
@@ -65,16 +63,15 @@ def compare(score: torch.Tensor, label: torch.Tensor, truth: torch.Tensor, mask:
 
 
 @torch.no_grad()
-def measure(trainer: Trainer, base: SimpleNamespace, settings: dict[str, dict], batches: int) -> pd.DataFrame:
+def measure(trainer: Trainer, settings: dict[str, dict], batches: int) -> pd.DataFrame:
     """Return means over batches: columns share, setting (teacher: its own labels; truth), accuracy, object, auc.
 
-    trainer: of embedding matching, its networks trained. base: settings of the method that `settings` changes.
+    trainer: of embedding matching, its networks trained. settings: what differs from the trainer's own, by name.
     """
-    networks = trainer.networks
-    methods = {}
+    networks, base, methods = trainer.networks, vars(trainer.learner.method.settings), {}
     for name, changes in settings.items():
         generator = torch.Generator(trainer.device).manual_seed(0)
-        options = SimpleNamespace(**{**vars(base), **changes})
+        options = SimpleNamespace(**base | changes)
         methods[name] = type(trainer.learner.method)(networks, options, generator)
     networks.student.eval()
     rows = []
@@ -102,29 +99,24 @@ def measure(trainer: Trainer, base: SimpleNamespace, settings: dict[str, dict], 
 
 def trained(run: plan.Run, store: PatchStore) -> Trainer:
     """Return a trainer of embedding matching whose networks are those that a finished training kept."""
-    folder = records.WORK / run.key
-    if not folder.is_dir():
-        raise UserError(f"no networks of {run.title} in {folder}: they are where it was trained")
     trainer = Trainer(store, "embedding_matching", run.labelled_patches, run.draw, run.params)
     for name in ("student", "teacher"):
-        getattr(trainer.networks, name).load_state_dict(prediction.load_network(folder, name).state_dict())
+        getattr(trainer.networks, name).load_state_dict(
+            prediction.load_network(records.WORK / run.key, name).state_dict()
+        )
     return trainer
 
 
-def main() -> None:
-    """Read the command line and work; raise UserError where a trial is unknown or its networks are missing."""
+def main(arguments: list[str] | None = None) -> None:
+    """Read the command line and work; raise UserError where the networks of a name are missing."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="+", metavar="NAME", help="trials of study/plan.yaml, all their draws at 50")
-    names = parser.parse_args().names
-    runs = [run for run in plan.read() if run.part == plan.TRIAL and run.name in names and run.labelled_patches == "50"]
-    if unknown := sorted(set(names) - {run.name for run in runs}):
-        raise UserError(f"no trial is called {', '.join(unknown)}: see study/plan.yaml")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="names of study/plan.yaml, finished trainings")
+    runs = [run for run in records.trained(parser.parse_args(arguments).names) if run.labelled_patches != "all"]
     store = PatchStore(prepared(plan.PROFILE, "patches") / "data/patches")
     trainers = [(run, trained(run, store)) for run in runs]
     for run, trainer in tqdm(trainers, unit="training"):
-        base = copy.copy(run.params.methods.embedding_matching)
         named = {"name": run.name, "labelled_patches": run.labelled_patches, "draw": run.draw}
-        records.add("references", measure(trainer, base, SETTINGS, BATCHES), named, records.FOLDER)
+        records.add("references", measure(trainer, SETTINGS, BATCHES), named, records.FOLDER)
 
 
 if __name__ == "__main__":

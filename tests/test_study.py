@@ -138,3 +138,9 @@ def test_an_interrupted_training_leaves_nothing_that_looks_finished(tmp_path, tr
 def test_a_part_takes_the_next_runs_that_fit(minutes, chosen):
     runs, seconds = list("abcd"), list(60 * np.array([10, 5, 9, 10]))
     assert run.fitting(runs, seconds, 2, minutes) == runs[:chosen]
+
+
+def test_networks_that_are_not_here_are_named(tmp_path):
+    name = plan.read()[0].name
+    with pytest.raises(UserError, match=f"no networks of {name}, nothing in .*they are where"):
+        records.trained([name, "nothing"], tmp_path)
