@@ -1,4 +1,7 @@
-"""PNG files for readers without a notebook: `python -m ssl_hip.reporting.static_figures` writes results/figures/."""
+"""PNG files for readers without a notebook: `python -m ssl_hip.reporting.static_figures [SOURCE TARGET]`.
+
+Without folders from reports/figures/ to results/figures/.
+"""
 
 import sys
 from pathlib import Path
@@ -36,7 +39,8 @@ def job(figure, path: Path) -> dict:
 
 
 if __name__ == "__main__":
+    folders = [config.ROOT / folder for folder in sys.argv[1:] or ("reports/figures", "results/figures")]
     try:
-        print(*write(config.ROOT / "reports" / "figures", config.ROOT / "results" / "figures"), sep="\n")
+        print(*write(*folders), sep="\n")
     except config.UserError as error:
         sys.exit(f"UserError: {error}")
