@@ -73,7 +73,7 @@ def keep(run: Run, work: Path = WORK, folder: Path = FOLDER) -> None:
     kept = validation[validation.iteration == info["kept_iteration"]].iloc[0]
     row = {"question": run.question, **named, "seed": seed, "method": run.method}
     row |= {"changes": json.dumps(run.changes)}
-    row |= {key: info[key] for key in ("iterations", "status", "kept_iteration")}
+    row |= {key: info[key] for key in ("iterations", "status", "kept_iteration", "network")}
     row |= {"iou": kept.iou, "hd95_mm": kept.hd95_mm}
     row |= {"last_iou": validation.iou.iloc[-1], "last_hd95_mm": validation.hd95_mm.iloc[-1]}
     row |= {key: info[key] for key in ("seconds", "commit")} | {"key": run.key}

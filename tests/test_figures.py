@@ -22,7 +22,7 @@ from ssl_hip.reporting import (
     training_figures,
 )
 
-SUBSETS = pd.DataFrame({"draw": [0, 1], "labelled_patches": 4, "patch": 0, "subject": "s0"})
+SCANS = {4: 1}
 SETTINGS = SimpleNamespace(weight_ua=0.25, weight_nn=0.5, weight_en=0.125, threshold=[0.75, 1.0])
 
 
@@ -56,7 +56,7 @@ def test_curves_draw_every_run_and_name_a_method_once():
 
 
 def test_label_efficiency_has_the_numbers_of_table_1(scored):
-    table = tables.table1(scored, SUBSETS)
+    table = tables.table1(scored, SCANS)
     drawn = {trace.name: trace for trace in figures.label_efficiency(table).data[: len(table)]}
     for row in table[table.method != "ceiling"].itertuples():
         assert drawn[row.method].y == (row.iou_mean,) and drawn[row.method].error_y.array == (row.iou_sd,)
@@ -129,7 +129,7 @@ def test_shares_above_and_below_the_diagonal():
 
 
 def test_rivals_are_the_baseline_and_the_best_other(scored):
-    table = tables.table1(scored, SUBSETS)
+    table = tables.table1(scored, SCANS)
     assert scatter_figure.rivals(table, "embedding_matching", "4") == ["supervised", "supervised_ema"]
 
 

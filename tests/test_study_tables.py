@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ssl_hip.config import UserError
 from ssl_hip.reporting import study, study_figures
+from study import records
+from study import tables as study_tables
 
 
 def runs() -> pd.DataFrame:
@@ -65,3 +68,30 @@ def test_curves_have_a_line_a_run():
     figure = study_figures.curves(table, "iou", "IoU")
     assert [(trace.name, *trace.y) for trace in figure.data] == [("a", 0.1), ("a", 0.2), ("b", 0.3)]
     assert [trace.showlegend for trace in figure.data] == [True, False, True]
+
+
+def record(folder, name: str, draw: int, hd95: list[float]) -> None:
+    """Record a final run of six patches of three scans, as records.keep does."""
+    named = {"name": name, "labelled_patches": "50", "draw": draw}
+    rows = pd.DataFrame({"network": "student", "scan": list("aabbcc"), "patch": range(6), "hd95_mm": hd95})
+    rows = rows.assign(iou=1 - rows.hd95_mm / 100, missed=0, false_alarm=0, seed=draw)
+    records.add("scores", rows, {"method": name, "labelled_patches": "50", "draw": draw}, folder)
+    records.add("run_curves", pd.DataFrame({"iteration": [4], "iou": [0.5], "hd95_mm": [9.0]}), named, folder)
+    row = named | {"method": name, "status": "finished", "iterations": 4, "kept_iteration": 4, "network": "student"}
+    records.add("runs", pd.DataFrame([row | {"key": f"{name}{draw}"}]), {}, folder)
+
+
+def test_final_tables_are_those_of_the_main_results(tmp_path):
+    with pytest.raises(UserError, match="no final run is recorded yet"):
+        study_tables.finished(tmp_path)
+    for draw in (0, 1):
+        record(tmp_path, "supervised", draw, [10.0, 11, 12, 13, 14, 15 + draw])
+        record(tmp_path, "embedding_matching", draw, [8.0, 9, 10, 11, 12, 12])
+    made = study_tables.made(study_tables.finished(tmp_path), {50: 4}, base_seed=0)
+    table = made["table1"].set_index("method")
+    assert table.hd95_mean_mm["embedding_matching"] == pytest.approx(62 / 6) and table.labelled_scans.eq(4).all()
+    assert table.best_hd95["embedding_matching"] == "*" and table.best_hd95["supervised"] == ""
+    row = made["differences"].set_index(["name", "metric"]).loc["embedding_matching", "hd95_mm"]
+    assert row.difference == pytest.approx(-(10 + 3 + 0.5) / 6) and row.better == row.draws == 2
+    scans = made["wilcoxon"].query("unit == 'scan' and metric == 'hd95_mm' and rival == 'supervised'")
+    assert scans.n.tolist() == [3] and scans.p.tolist() == pytest.approx([stats.wilcoxon([-2, -2, -2.75]).pvalue])

@@ -13,6 +13,7 @@ from ssl_hip.metrics import NOT_AVAILABLE
 from ssl_hip.reporting import figures, tables
 
 SUBSETS = pd.DataFrame({"draw": [0, 0, 1], "labelled_patches": 4, "patch": [1, 2, 3], "subject": ["a", "b", "a"]})
+SCANS = tables.labelled_scans(SUBSETS)
 
 
 @pytest.fixture
@@ -43,7 +44,10 @@ def test_names_of_scans_that_look_like_numbers_stay_texts(tmp_path):
 def test_without_scores_every_row_stays_and_says_nothing(runs, tmp_path):
     """Runs whose scans have no label to score by: the tables hold their rows, and all goes on."""
     unscored = tables.only(made_runs.read(tmp_path / "unscored", scored=False), tables.grid(TRAIN))
-    bare, full = tables.table1(unscored, SUBSETS), tables.table1(runs, SUBSETS)
+    bare, full = (
+        tables.table1(unscored, SCANS),
+        tables.table1(runs, SCANS),
+    )
     assert bare[[*tables.ROW, "draws", "collapsed"]].equals(full[[*tables.ROW, "draws", "collapsed"]])
     assert bare[["patches", "iou_mean", "hd95_mean_mm"]].isna().all(axis=None)
     assert set(bare.best_iou) | set(bare.best_hd95) == {""}
@@ -84,7 +88,7 @@ def test_rows_go_by_labels_then_by_method_as_in_the_parameters(tmp_path):
 
 
 def test_table_1_is_the_mean_over_draws_of_the_mean_over_patches(runs):
-    table = tables.table1(runs, SUBSETS).set_index("method")
+    table = tables.table1(runs, SCANS).set_index("method")
     student = runs.scores[runs.scores.network == "student"]
     means = student[student.method == "supervised"].groupby("draw").hd95_mm.mean()
     assert table.hd95_mean_mm["supervised"] == pytest.approx(means.mean())
@@ -105,20 +109,20 @@ def test_the_best_of_each_labelled_subset_is_marked_and_the_ceiling_never():
 
 def test_the_papers_figures_stand_beside_the_same_subset_only(runs):
     renamed = runs._replace(info=runs.info.replace({"labelled_patches": {"4": "50"}}))
-    table = tables.table1(renamed, SUBSETS.assign(labelled_patches=50)).set_index("method")
+    table = tables.table1(renamed, {50: 2}).set_index("method")
     assert table.paper_iou["embedding_matching"] == 0.929 and table.paper_hd95_mm["supervised"] == 9.45
     assert table.paper_iou[["supervised_ema", "ceiling"]].isna().all()
-    assert tables.table1(runs, SUBSETS)[["paper_iou", "paper_hd95_mm"]].isna().all(axis=None)
+    assert tables.table1(runs, SCANS)[["paper_iou", "paper_hd95_mm"]].isna().all(axis=None)
 
 
 def test_the_baselines_average_is_a_row_of_its_own(runs):
-    table = tables.table1(runs, SUBSETS).set_index("method")
+    table = tables.table1(runs, SCANS).set_index("method")
     teacher = runs.scores[(runs.scores.network == "teacher") & (runs.scores.method == "supervised")]
     assert table.iou_mean["supervised_ema"] == pytest.approx(teacher.groupby("draw").iou.mean().mean())
 
 
 def test_files_are_written(runs, tmp_path):
-    tables.write(tmp_path / "results", {"table1": tables.table1(runs, SUBSETS)}, runs)
+    tables.write(tmp_path / "results", {"table1": tables.table1(runs, SCANS)}, runs)
     numbers = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert numbers["ceiling"]["all"]["iou"] > 0
     assert len(pd.read_csv(tmp_path / "results" / "curves.csv")) == 10

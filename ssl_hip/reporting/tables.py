@@ -163,14 +163,18 @@ def mark_best(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(best_iou=best_iou.map(star), best_hd95=best_hd95.map(star))
 
 
-def table1(runs: Runs, subsets: pd.DataFrame) -> pd.DataFrame:
+def labelled_scans(subsets: pd.DataFrame) -> dict[int, int]:
+    """Return how many scans each labelled subset comes from; subsets: the table subsets.csv of the patches."""
+    return subsets.groupby(["labelled_patches", "draw"]).subject.nunique().groupby("labelled_patches").max().to_dict()
+
+
+def table1(runs: Runs, scans: dict[int, int]) -> pd.DataFrame:
     """Return Table 1, a row a method and labelled subset.
 
     Columns: those of `summary`, labelled_scans, best_iou, best_hd95 ("*"), paper_iou, paper_hd95_mm (empty where this
-    repository cites no figure). subsets: the table subsets.csv of the patches.
+    repository cites no figure). scans: as of `labelled_scans`.
     """
     table = mark_best(summary(runs))
-    scans = subsets.groupby(["labelled_patches", "draw"]).subject.nunique().groupby("labelled_patches").max()
     table.insert(2, "labelled_scans", [scans.get(int(n), "") if n != "all" else "all" for n in table.labelled_patches])
     return table.merge(PAPER_TABLE_1, how="left", validate="many_to_one")
 

@@ -1,0 +1,51 @@
+"""Tables of the final runs, as those of the main results: `python -m study.tables`, from results/study/ alone.
+
+table1.csv and wilcoxon.csv as in results/; differences.csv: each run's name against the supervised network, by draw.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ssl_hip import config
+from ssl_hip.config import UserError
+from ssl_hip.reporting import significance, study, tables
+from study import plan, records
+from study.command import command
+
+BASE, METHOD = "supervised", "embedding_matching"  # names of the grid; other settings of the method begin with its name
+
+
+def finished(folder: Path = records.FOLDER) -> tables.Runs:
+    """Return the final runs that are recorded, each under its name; raise UserError where there are none."""
+    info, scores, curves = (records.read(name, folder) for name in ("runs", "scores", "run_curves"))
+    if not len(info):
+        raise UserError(f"{folder}: no final run is recorded yet; `make study` trains them after the trials")
+    by_name = {"name": "method"}
+    info = info.drop(columns="method").rename(columns=by_name)
+    return tables.Runs(scores.rename(columns={"scan": "subject"}), curves.rename(columns=by_name), pd.DataFrame(), info)
+
+
+def made(runs: tables.Runs, scans: dict[int, int], base_seed: int) -> dict[str, pd.DataFrame]:
+    """Return the tables by file name; scans: labelled scans of each subset."""
+    scores = tables.reported(runs)
+    by_draw = tables.by_run(runs, base_seed).rename(columns={"method": "name"})
+    ours = [name for name in scores.method.unique() if name.startswith(METHOD)]
+    tests = [significance.wilcoxon(scores, name).assign(method=name) for name in ours]
+    return {
+        "table1": tables.table1(runs, scans),
+        "differences": study.differences(by_draw, BASE),
+        "wilcoxon": pd.concat(tests, ignore_index=True) if tests else pd.DataFrame(),
+    }
+
+
+def main() -> None:
+    """Write the tables."""
+    params = config.namespace(config.read_yaml(plan.PROFILE))
+    for name, table in made(finished(), params.patches.subsets, params.train.base_seed).items():
+        table.to_csv(records.FOLDER / f"{name}.csv", index=False, float_format="%.4g")
+        print(records.FOLDER / f"{name}.csv")
+
+
+if __name__ == "__main__":
+    command(main)
