@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import hausdorff, similarity, steps, trainings
+from benchmarks import group_norm, hausdorff, similarity, steps, trainings
 from ssl_hip import config
 
 
@@ -58,9 +58,10 @@ def main() -> None:
         peak[name], found = steps.rows(device)
         rows += [(name, row) for row in found]
     here = processor()
-    for part, measure in {"matching": similarity.rows, "trainings": trainings.rows, "HD95": hausdorff.rows}.items():
+    parts = {"matching": similarity, "norm": group_norm, "trainings": trainings, "HD95": hausdorff}
+    for part, module in parts.items():
         print(f"{part}: a few minutes", file=sys.stderr)
-        rows += [(here, row) for row in measure()]
+        rows += [(here, row) for row in module.rows()]
     listed = [{"device": name, **vars(row), "met": row.met} for name, row in rows]
     found = {"device": list(peak), "threads": threads, "torch": torch.__version__, "peak": peak, "rows": listed}
     options.out.parent.mkdir(parents=True, exist_ok=True)

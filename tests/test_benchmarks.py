@@ -11,6 +11,7 @@ from benchmarks import (
     anatomy_comparison,
     bench,
     contenders,
+    group_norm,
     hausdorff,
     preparation,
     roofline,
@@ -148,3 +149,9 @@ def test_ten_times_the_patches_are_read_as_such(store, params, tmp_path, monkeyp
 def test_the_table_says_what_is_not_met():
     rows = [{"name": "a", "value": 6.54321, "unit": "%", "goal": "at most 5", "met": False}]
     assert bench.table(rows).splitlines()[2] == "| a | 6.54 % | at most 5 | **no** |"
+
+
+def test_group_norms_take_turns(monkeypatch):
+    monkeypatch.setattr(group_norm, "SIZES", [(8, 4)])
+    (row,) = group_norm.rows(rounds=1)
+    assert row.value > 0 and "8 x 4^3" in row.name
