@@ -44,10 +44,7 @@ def test_names_of_scans_that_look_like_numbers_stay_texts(tmp_path):
 def test_without_scores_every_row_stays_and_says_nothing(runs, tmp_path):
     """Runs whose scans have no label to score by: the tables hold their rows, and all goes on."""
     unscored = tables.only(made_runs.read(tmp_path / "unscored", scored=False), tables.grid(TRAIN))
-    bare, full = (
-        tables.table1(unscored, SCANS),
-        tables.table1(runs, SCANS),
-    )
+    bare, full = (tables.table1(table, SCANS) for table in (unscored, runs))
     assert bare[[*tables.ROW, "draws", "collapsed"]].equals(full[[*tables.ROW, "draws", "collapsed"]])
     assert bare[["patches", "iou_mean", "hd95_mean_mm"]].isna().all(axis=None)
     assert set(bare.best_iou) | set(bare.best_hd95) == {""}

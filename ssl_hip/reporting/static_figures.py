@@ -3,6 +3,7 @@
 Without folders from reports/figures/ to results/figures/.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -39,8 +40,11 @@ def job(figure, path: Path) -> dict:
 
 
 if __name__ == "__main__":
-    folders = [config.ROOT / folder for folder in sys.argv[1:] or ("reports/figures", "results/figures")]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("source", nargs="?", type=Path, default="reports/figures", help="JSON (default: %(default)s)")
+    parser.add_argument("target", nargs="?", type=Path, default="results/figures", help="PNG (default: %(default)s)")
+    options = parser.parse_args()
     try:
-        print(*write(*folders), sep="\n")
+        print(*write(config.ROOT / options.source, config.ROOT / options.target), sep="\n")
     except config.UserError as error:
         sys.exit(f"UserError: {error}")
