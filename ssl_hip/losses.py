@@ -73,6 +73,16 @@ def balanced(mask: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     return weights
 
 
+def masked_brier(logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared difference of softmax and target over classes and the voxels of mask (Brier 1950).
+
+    Unlike the cross-entropy it is bounded: a confident, wrong target pulls no harder than any other. Shapes as there.
+    """
+    if not target.is_floating_point():
+        target = F.one_hot(target.long(), logits.shape[1]).movedim(-1, 1)
+    return masked_mse(logits.float().softmax(1), target, mask)
+
+
 def masked_mse(probability: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
     """Return the mean squared difference of two softmax maps (B, K, D, H, W), over classes and the voxels of mask."""
     squared = (probability - target).square().mean(1)

@@ -256,6 +256,7 @@ class EmbeddingMatching(Section):
     center: bool
     temperature: Positive
     labels: Literal["hard", "soft"]
+    loss: Literal["cross_entropy", "brier"]
     agreement: bool
     balance: bool
 

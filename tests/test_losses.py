@@ -104,6 +104,13 @@ def test_masked_cross_entropy_empty_mask_is_zero(logits, label, kind):
     assert loss == 0 and not logits.grad.any() and logits.grad.isfinite().all()
 
 
+def test_brier_loss_takes_labels_and_probabilities(logits, label):
+    probability, mask = logits.softmax(1), label == 1
+    loss = losses.masked_brier(logits, label, mask)
+    torch.testing.assert_close(loss, probability[:, 0][mask].square().mean())
+    assert losses.masked_brier(logits, probability, mask) == 0
+
+
 def test_masked_mse_restated(logits):
     a, b = logits.softmax(1), logits.flip(0).softmax(1)
     mask = torch.rand(SHAPE, generator=torch.Generator().manual_seed(2)) > 0.5

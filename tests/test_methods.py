@@ -24,6 +24,7 @@ METHODS = ["supervised", "mean_teacher", "uamt", "cct", "mtc", "dtc", "embedding
 OURS = [  # what the paper does not have
     {"center": True, "temperature": 0.2, "labels": "soft"},
     {"uncertain_share": [0.02, 0.5], "balance": True},
+    {"labels": "soft", "loss": "brier"},
     {"embeddings": "before_relu", "agreement": True, "bank": 2},
 ]
 SIZE, PROGRESS = 8, Progress(6, 10)

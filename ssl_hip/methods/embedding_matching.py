@@ -2,7 +2,7 @@
 
 import torch
 
-from ssl_hip.losses import balanced, masked_cross_entropy, masked_mean, supervised_loss
+from ssl_hip.losses import balanced, masked_brier, masked_cross_entropy, masked_mean, supervised_loss
 from ssl_hip.matching import (
     Bank,
     draw_pairs,
@@ -16,6 +16,8 @@ from ssl_hip.matching import (
 )
 from ssl_hip.student_teacher import after, threshold
 from ssl_hip.uncertainty import mc_dropout, uncertain_voxels
+
+DIFFERENCES = {"cross_entropy": masked_cross_entropy, "brier": masked_brier}
 
 
 class Method:
@@ -49,7 +51,7 @@ class Method:
 
         supervised = supervised_loss(logits[:n], batch.label)
         certain_loss, matched_loss = (  # L_UA, L_NN
-            masked_cross_entropy(logits[n:], target, mask)
+            DIFFERENCES[settings.loss](logits[n:], target, mask)
             for target, mask in zip(targets, (certain, matchable), strict=True)
         )
         entropy = (embedding_entropy(matched, settings.temperature) * matched.valid).mean()  # L_EN
