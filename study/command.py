@@ -1,5 +1,6 @@
 """How a command of the study begins and ends."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from pipeline.jobs import StageError
 from ssl_hip.config import ROOT, UserError
+from study import plan, records
 
 
 def command(main: Callable[[], None]) -> None:
@@ -19,3 +21,10 @@ def command(main: Callable[[], None]) -> None:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
         sys.exit("\nStopped. The same command goes on with what is missing.")
+
+
+def trained(description: str, arguments: list[str] | None) -> list[plan.Run]:
+    """Read names from the command line and return their trainings; raise UserError where a name has no networks."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("names", nargs="+", metavar="NAME", help="names of study/plan.yaml, finished trainings")
+    return records.trained(parser.parse_args(arguments).names)

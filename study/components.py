@@ -4,18 +4,13 @@ Masks of finished trainings of these names (networks in build/study/), of trials
 patches. results/study/components.csv: a row a training and rule; worst.csv: its ten patches of the largest HD95.
 """
 
-import argparse
-
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 from tqdm import tqdm
 
 from ssl_hip import metrics, prediction
-from ssl_hip.patch_store import PatchStore
-from study import plan, records
-from study.command import command
-from study.data import prepared
+from study import command, data, plan, records
 
 RULES = {"all": 0.0, "a tenth": 0.1, "a third": 0.33, "largest": 1.0}  # size of a kept component: of the largest's
 WORST = 10
@@ -63,10 +58,7 @@ def worst(scores: pd.DataFrame, patches: pd.DataFrame) -> pd.DataFrame:
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and work; raise UserError where the networks of a name are missing."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="+", metavar="NAME", help="names of study/plan.yaml, finished trainings")
-    runs = records.trained(parser.parse_args(arguments).names)
-    store = PatchStore(prepared(plan.PROFILE, "patches") / "data/patches")
+    runs, store = command.trained(__doc__, arguments), data.patches()
     for run in tqdm(runs, unit="training"):
         split = "test" if run.part == plan.GRID else "validation"
         rows = store.rows(split, run.draw)
@@ -80,4 +72,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    command.command(main)

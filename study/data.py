@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 
 from pipeline import jobs, profiles
+from ssl_hip.patch_store import PatchStore
+from study import plan
 
 
 def prepared(profile: Path, stage: str) -> Path:
@@ -14,3 +16,8 @@ def prepared(profile: Path, stage: str) -> Path:
     if subprocess.run(jobs.dvc("repro", "--quiet", stage), cwd=folder, env=environment).returncode:
         raise jobs.StageError(f"{profile.name}: stage {stage} failed, see above. Folder: {folder}")
     return folder
+
+
+def patches() -> PatchStore:
+    """Bring the study's patches up to date and return them."""
+    return PatchStore(prepared(plan.PROFILE, "patches") / "data/patches")

@@ -46,7 +46,8 @@ def trained(names: list[str], work: Path = WORK) -> list[Run]:
     """Return the runs of these names whose networks lie in work; raise UserError where a name has none."""
     runs = [run for run in plan.read() if run.name in names and (work / run.key / "run.json").is_file()]
     if missing := sorted(set(names) - {run.name for run in runs}):
-        raise UserError(f"no networks of {', '.join(missing)} in {work}: they are where they were trained")
+        remedy = f"to train them here, take their rows out of the tables in {FOLDER} and type `make study`"
+        raise UserError(f"no networks of {', '.join(missing)} in {work}: {remedy}")
     return runs
 
 

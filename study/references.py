@@ -5,7 +5,6 @@ each of SETTINGS the labels of the most uncertain unlabelled voxels are compared
 own. results/study/references.csv: a row a training, setting and share of voxels.
 """
 
-import argparse
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,9 +18,7 @@ from ssl_hip.matching import nearest_label
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.trainer import Trainer
 from ssl_hip.uncertainty import uncertain_voxels
-from study import plan, records
-from study.command import command
-from study.data import prepared
+from study import command, data, plan, records
 
 BATCHES = 100
 SHARES = (0.02, 0.1)  # of a batch's voxels: those of the teacher's highest entropy
@@ -109,10 +106,8 @@ def trained(run: plan.Run, store: PatchStore) -> Trainer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and work; raise UserError where the networks of a name are missing."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="+", metavar="NAME", help="names of study/plan.yaml, finished trainings")
-    runs = [run for run in records.trained(parser.parse_args(arguments).names) if run.labelled_patches != "all"]
-    store = PatchStore(prepared(plan.PROFILE, "patches") / "data/patches")
+    runs = [run for run in command.trained(__doc__, arguments) if run.labelled_patches != "all"]
+    store = data.patches()
     trainers = [(run, trained(run, store)) for run in runs]
     for run, trainer in tqdm(trainers, unit="training"):
         named = {"name": run.name, "labelled_patches": run.labelled_patches, "draw": run.draw}
@@ -120,4 +115,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    command.command(main)

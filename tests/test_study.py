@@ -142,5 +142,5 @@ def test_a_part_takes_the_next_runs_that_fit(minutes, chosen):
 
 def test_networks_that_are_not_here_are_named(tmp_path):
     name = plan.read()[0].name
-    with pytest.raises(UserError, match=f"no networks of {name}, nothing in .*they are where"):
+    with pytest.raises(UserError, match=f"no networks of {name}, nothing in .*make study"):
         records.trained([name, "nothing"], tmp_path)
