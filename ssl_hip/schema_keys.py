@@ -245,6 +245,7 @@ class EmbeddingMatching(Section):
     threshold: Annotated[list[Share], Pair]  # times ln 2
     uncertain_share: Shares
     passes: Count
+    target: Literal["single_pass", "mean"]
     references: Count
     runs: Count
     bank: Whole

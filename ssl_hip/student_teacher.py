@@ -72,6 +72,13 @@ class StudentTeacher:
         return self.add_noise(image, self.settings.teacher_noise)
 
     @torch.no_grad()
+    def teacher_probability(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the teacher's softmax (B, K, D, H, W) of noisy images (B, 1, D, H, W): one pass, no dropout."""
+        with self.autocast():
+            logits, _ = self.teacher(self.teacher_noise(image))
+        return logits.float().softmax(1)
+
+    @torch.no_grad()
     def update_teacher(self, iteration: int) -> None:
         """Move the teacher towards the student: parameters and float buffers; other buffers are copied."""
         decay = self.settings.ema_decay

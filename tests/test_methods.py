@@ -24,7 +24,7 @@ METHODS = ["supervised", "mean_teacher", "uamt", "cct", "mtc", "dtc", "embedding
 OURS = [  # what the paper does not have
     {"center": True, "temperature": 0.2, "labels": "soft"},
     {"uncertain_share": [0.02, 0.5], "balance": True},
-    {"labels": "soft", "loss": "brier"},
+    {"labels": "soft", "loss": "brier", "target": "single_pass"},
     {"embeddings": "before_relu", "agreement": True, "bank": 2},
 ]
 SIZE, PROGRESS = 8, Progress(6, 10)
@@ -274,6 +274,19 @@ def test_embedding_matching(params, batch, center, temperature, labels):
     extra = 0.25 * certain + 0.25 * matched + 0.125 * embedding
     torch.testing.assert_close(loss, supervised + losses.ramp_up(0.6) * extra, rtol=1e-4, atol=1e-5)
     assert 0 < log["uncertain_share"] < 1 and log["without_references"] == 0
+
+
+def test_embedding_matching_towards_a_single_pass(params, batch):
+    """Its target is free of the dropout that the certainty comes from; without dropout both targets are the same."""
+    mean, single = (build("embedding_matching", params, target=target) for target in ("mean", "single_pass"))
+    torch.testing.assert_close(mean.teacher(batch.unlabelled), single.teacher(batch.unlabelled))
+    for layer in (m for net in (mean, single) for m in net.networks.teacher.modules()):
+        if isinstance(layer, dropout.ReluDropout):
+            layer.rate = 0.5
+    *_, target = forward(single, batch)
+    found = single.teacher(batch.unlabelled)
+    torch.testing.assert_close(found.probability, target)
+    assert not torch.allclose(mean.teacher(batch.unlabelled).probability, target, atol=0.01)
 
 
 def test_embedding_matching_where_teacher_and_matching_agree(params, batch):

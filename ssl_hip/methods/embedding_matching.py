@@ -67,10 +67,13 @@ class Method:
         return supervised + weight * extra, log
 
     def teacher(self, image: torch.Tensor):
-        """Return the teacher's mean softmax and mean entropy (Eq. 2) of images, from M stochastic passes."""
+        """Return the target, the teacher's softmax, and its mean entropy (Eq. 2) over M stochastic passes."""
         networks = self.networks
         with networks.autocast():
-            return mc_dropout(networks.teacher, image, self.settings.passes, networks.teacher_noise)
+            passes = mc_dropout(networks.teacher, image, self.settings.passes, networks.teacher_noise)
+        if self.settings.target == "mean":
+            return passes
+        return passes._replace(probability=networks.teacher_probability(image))
 
     def match(self, queries, batch):
         """Compare the student's embeddings of unlabelled patches with the teacher's of near-surface voxels."""

@@ -1,7 +1,5 @@
 """MT: the student's probabilities follow the teacher's on unlabelled patches (Tarvainen 2017)."""
 
-import torch
-
 from ssl_hip.losses import masked_mse, supervised_loss
 
 
@@ -17,10 +15,9 @@ class Method:
         """Return the loss and what is logged."""
         logits = self.networks.student_forward(batch).logits
         n = len(batch.image)
-        with torch.no_grad(), self.networks.autocast():
-            target, _ = self.networks.teacher(self.networks.teacher_noise(batch.unlabelled))
+        target = self.networks.teacher_probability(batch.unlabelled)
         supervised = supervised_loss(logits[:n], batch.label)
-        consistency = masked_mse(logits[n:].float().softmax(1), target.float().softmax(1))
+        consistency = masked_mse(logits[n:].float().softmax(1), target)
         weight = self.settings.weight * progress.ramp_up
         log = {"loss_supervised": supervised.detach(), "loss_consistency": consistency.detach()}
         return supervised + weight * consistency, log

@@ -36,7 +36,6 @@ class Method:
         with networks.autocast():
             passes = mc_dropout(networks.teacher, image, self.settings.passes, networks.teacher_noise)
             certain = entropy(passes.probability.clamp(min=1e-6).log()) < limit
-            if self.settings.target == "mean":
-                return passes.probability, certain
-            logits, _ = networks.teacher(networks.teacher_noise(image))
-        return logits.float().softmax(1), certain
+        if self.settings.target == "mean":
+            return passes.probability, certain
+        return networks.teacher_probability(image), certain
