@@ -17,8 +17,6 @@ def from_text(text: str, like: dict[str, Any]) -> dict[str, Any]:
     Keys that the text lacks keep the value of `like`.
     """
     pairs, problems, state = parse_qsl(text.strip(), keep_blank_values=True), [], dict(like)
-    if text.strip() and not pairs:
-        problems.append(f"'{text.strip()[:40]}' is no KEY=VALUE&KEY=VALUE")
     for key, value in pairs:
         if key not in like:
             problems.append(f"unknown key '{key}'; known: {', '.join(like)}")
