@@ -36,7 +36,7 @@ lint: setup  ## ruff: rules and layout
 	ruff format --check .
 
 test: lint   ## lint, unit tests, and the smoke profile end to end in a scratch copy (minutes)
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lab: setup   ## JupyterLab on this machine only, token on
 	jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks \

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from ssl_hip import metrics
 
-WIDTH = 900  # px of every figure, on a page and in its PNG: fits beside JupyterLab's file browser at 1,280 px
+WIDTH = 840  # px of every figure, on a page and in its PNG: fits beside JupyterLab's file browser at 1,280 px
 RUN = ["method", "labelled_patches", "draw"]
 COLOURS = {  # Okabe-Ito, fit for colour-blind people: a method has one colour everywhere
     "supervised": "#000000",
