@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import ROOT, write_balls
+from conftest import write_balls
 
 from ssl_hip.explorer import slices
 from ssl_hip.explorer.view import TABS, Explorer
@@ -14,12 +14,11 @@ from ssl_hip.trainer import train
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory, small_params):
     root = tmp_path_factory.mktemp("explorer")
-    (root / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     write_balls(root / "data/patches", small_params)
     store = PatchStore(root / "data/patches")
     for method in ("embedding_matching", "supervised"):
         train(root / f"runs/{method}-2-0", store, method, "2", 0, small_params)
-    return Explorer(root)
+    return Explorer(small_params.methods.embedding_matching, root)
 
 
 def test_every_control_can_be_moved_and_the_state_brings_all_back(explorer):

@@ -25,8 +25,11 @@ PATCHES_IN_SPACE = 8
 class Explorer:
     """Controls and pictures over a repository's finished runs."""
 
-    def __init__(self, root: Path = config.ROOT):
-        settings = config.load("methods.embedding_matching", root=root).methods.embedding_matching
+    def __init__(self, settings: SimpleNamespace, root: Path = config.ROOT):
+        """settings: methods.embedding_matching of params.yaml, where the matching begins; root: holds runs/ and data/.
+
+        Raises UserError without any finished run.
+        """
         runs = finished(root / "runs")
         self.root, self.source = root, Source(root, settings.passes)
         self.runs, self.surveys, self.selected = {run.name: run for run in runs}, {}, None
