@@ -36,18 +36,31 @@ def near_surface(label: torch.Tensor, distance: torch.Tensor, band_mm: float) ->
     return near & (label == 1), near & (label == 0)
 
 
-def sample_references(embeddings, mask, k: int, runs: int, generator: torch.Generator):
-    """Draw k references for each of l = runs from the masked voxels of all patches: (l, k, C) and their number.
+def sample_places(mask, k: int, runs: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw k voxels of a mask for each of l = runs: their places (l, k) in the flattened mask, and how many there are.
 
-    embeddings (B, C, D, H, W), mask (B, D, H, W). Without replacement; where fewer than k voxels exist they repeat.
-    Shapes do not depend on the mask, so that nothing waits for the device.
+    Without replacement; where fewer than k voxels exist they repeat. Shapes do not depend on the mask, so that nothing
+    waits for the device.
     """
     flat = mask.flatten()
     count = flat.sum()
     keys = torch.rand(runs, len(flat), generator=generator, device=flat.device).masked_fill(~flat, -1.0)
     chosen = keys.topk(k, dim=1).indices  # the k largest random keys: a draw without replacement
-    chosen = chosen[:, torch.arange(k, device=flat.device) % count.clamp(1, k)]
-    return embeddings.movedim(1, -1).flatten(0, -2)[chosen].float(), count
+    return chosen[:, torch.arange(k, device=flat.device) % count.clamp(1, k)], count
+
+
+def sample_references(embeddings, mask, k: int, runs: int, generator: torch.Generator):
+    """Draw k references for each of l = runs from the masked voxels of all patches: (l, k, C) and their number.
+
+    embeddings (B, C, D, H, W), mask (B, D, H, W); as sample_places.
+    """
+    places, count = sample_places(mask, k, runs, generator)
+    return at_places(embeddings, places), count
+
+
+def at_places(embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return the embeddings (..., C) at places (...) in the flattened voxels of (B, C, D, H, W), float32."""
+    return embeddings.movedim(1, -1).flatten(0, -2)[places].float()
 
 
 def similarity(queries, references, kernel: str = "cosine", reduce: str = "mean") -> torch.Tensor:

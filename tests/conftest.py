@@ -30,6 +30,17 @@ def real_data() -> Path:
 @pytest.fixture
 def params() -> SimpleNamespace:
     """The default parameters, made small: 16^3 patches, width 8, two levels, 8 iterations."""
+    return made_small()
+
+
+@pytest.fixture(scope="module")
+def small_params() -> SimpleNamespace:
+    """The same, for fixtures that a whole file shares and no test may change."""
+    return made_small()
+
+
+def made_small() -> SimpleNamespace:
+    """Return the parameters of the smallest possible training."""
     tree = copy.deepcopy(config.load("cohort", "shape_model", "patches", "model", "optimization", "train", "methods"))
     tree.patches.count, tree.patches.test_candidates = SimpleNamespace(train=8, validation=2, test=2), 1
     tree.patches.edge, tree.patches.subsets, tree.patches.draws = 16, {2: 1, 4: 2}, 2

@@ -1,0 +1,89 @@
+"""The explorer's widgets, without a browser: controls change what is shown."""
+
+import re
+
+import pytest
+from conftest import write_balls
+
+from ssl_hip.explorer import slices
+from ssl_hip.explorer.view import TABS, Explorer
+from ssl_hip.patch_store import PatchStore
+from ssl_hip.trainer import train
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory, small_params):
+    root = tmp_path_factory.mktemp("explorer")
+    write_balls(root / "data/patches", small_params)
+    store = PatchStore(root / "data/patches")
+    for method in ("embedding_matching", "supervised"):
+        train(root / f"runs/{method}-2-0", store, method, "2", 0, small_params)
+    return Explorer(small_params.methods.embedding_matching, root)
+
+
+def test_every_control_can_be_moved_and_the_state_brings_all_back(explorer):
+    before = explorer.text.value
+    for name, value in {"z": 3, "layer": slices.LAYERS[4], "references": 3, "reduce": "max", "kernel": "euclidean",
+                        "center": True, "seed": 2, "limit": 0.2, "window": "soft tissue", "network": "teacher",
+                        "split": "validation", "row": 1, "run": "supervised-2-0"}.items():  # fmt: skip
+        getattr(explorer.controls, name).value = value
+    after, shown = explorer.text.value, explorer.story.value
+    explorer.restore(before)
+    assert explorer.text.value == before and explorer.story.value != shown
+    explorer.restore(after)
+    assert explorer.text.value == after and explorer.story.value == shown
+
+
+def test_a_click_moves_the_cross_hair_and_the_story(explorer):
+    trace = next(trace for trace in explorer.main.data if trace.name == "coronal image")
+    _, y, _ = explorer.case().voxel
+    explorer._clicked(trace, type("Points", (), {"xs": [4], "ys": [9]})(), None)
+    assert explorer.case().voxel == (9, y, 4)
+    assert f"voxel z 9, y {y}, x 4" in explorer.story.value
+
+
+def test_next_and_previous_go_round(explorer):
+    rows = [row for _, row in explorer.controls.row.options]
+    first = explorer.controls.row.value
+    for _ in rows:
+        explorer.step(1)
+    assert explorer.controls.row.value == first
+    explorer.step(-1)
+    assert explorer.controls.row.value == rows[rows.index(first) - 1]
+
+
+def test_two_runs_stand_side_by_side_at_the_same_voxel(explorer):
+    explorer.controls.beside.value = "supervised-2-0"
+    assert explorer.compared.layout.display == "" and "supervised-2-0" in explorer.other.layout.title.text
+    lines = [[trace.x for trace in figure.data if trace.name.endswith("cross-hair")] for figure in
+             (explorer.main, explorer.other)]  # fmt: skip
+    assert lines[0] == lines[1]
+    explorer.controls.beside.value = "none"
+    assert explorer.compared.layout.display == "none"
+
+
+def test_dots_light_up_in_the_slices_and_the_other_way_round(explorer):
+    explorer.tabs.selected_index = TABS.index("space")
+    here = [i for i, row in enumerate(explorer.cloud.row) if row == explorer.controls.row.value][:5]
+    explorer._lassoed_space(None, type("Points", (), {"point_inds": here})(), None)
+    assert explorer.selected.tolist() == explorer.cloud.voxel[here].tolist()
+    trace = next(trace for trace in explorer.main.data if trace.name == "axial marks")
+    assert len(trace.x)
+    explorer._lassoed_slice(trace, type("Points", (), {"xs": trace.x, "ys": trace.y})(), None)
+    assert len(explorer.dots.data[1].x) == len(trace.x)
+
+
+def test_sorting_by_what_is_not_known_yet_finds_it_out(explorer):
+    explorer.controls.order.value = "HD95"
+    told = [float(re.search(r"HD95 ([\d.]+) mm", title)[1]) for title, _ in explorer.controls.row.options]
+    assert told == sorted(told, reverse=True)
+
+
+def test_validation_is_scored_on_demand(explorer):
+    explorer.score_validation()
+    assert "2 validation patches" in explorer.message.value
+
+
+def test_the_view_is_kept_as_a_page_that_needs_nothing_else(explorer):
+    page = explorer.keep("html").read_text()
+    assert explorer.story.value in page and 'src="http' not in page and len(page) > 1e6
