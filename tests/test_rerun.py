@@ -107,7 +107,7 @@ def runs(project: Project, group: str = "train", word: str = "") -> set[str]:
 
 
 REPORT = {"report", "page"}  # shows all of params.yaml
-AFTER = {"grid", "tables", "figures", "networks"} | REPORT
+AFTER = {"grid", "tables", "figures", "networks", "explore"} | REPORT
 
 
 def save_with_outputs(cells: list[dict]) -> None:
@@ -157,7 +157,7 @@ def test_code_of_one_method(project):
     assert project.repro() == runs(project, word="mean_teacher") | AFTER
 
 
-@pytest.mark.parametrize("name", ["explorer", "prediction", "schema"])
+@pytest.mark.parametrize("name", ["explorer/view", "prediction", "schema"])
 def test_code_that_no_training_reads(project, name):
     project.append(f"ssl_hip/{name}.py", "\n# touched\n")
     trained = runs(project) | runs(project, "ablation") | runs(project, "ceiling")
