@@ -243,7 +243,8 @@ def test_the_survey_scores_as_the_tables_do(source, root):
 
 
 def test_the_most_uncertain_voxel_is_found(source):
-    row, voxel = most_uncertain(source, RUN, "test", [0, 1])
+    split, row, voxel = most_uncertain(source, RUN)
+    assert split == "test"
     entropy = {each: source.maps(RUN, "student", "test", each).entropy for each in (0, 1)}
     assert entropy[row].mean() == max(each.mean() for each in entropy.values())
     assert entropy[row][voxel] == entropy[row].max()

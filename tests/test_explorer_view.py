@@ -1,11 +1,14 @@
 """The explorer's widgets, without a browser: controls change what is shown."""
 
 import re
+import shutil
 
+import pandas as pd
 import pytest
 from conftest import write_balls
 
 from ssl_hip.explorer import slices
+from ssl_hip.explorer.case import most_uncertain
 from ssl_hip.explorer.view import TABS, Explorer
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.trainer import train
@@ -87,3 +90,15 @@ def test_validation_is_scored_on_demand(explorer):
 def test_the_view_is_kept_as_a_page_that_needs_nothing_else(explorer):
     page = explorer.keep("html").read_text()
     assert explorer.story.value in page and 'src="http' not in page and len(page) > 1e6
+
+
+def test_without_patches_to_score_by_the_labelled_ones_are_shown(tmp_path, params, explorer):
+    params.patches.count.validation = params.patches.count.test = 0
+    write_balls(tmp_path / "data/patches", params)
+    table = pd.read_csv(tmp_path / "data/patches/patches.csv")
+    table[table.split == "train"].to_csv(tmp_path / "data/patches/patches.csv", index=False)
+    shutil.copytree(explorer.root / "runs", tmp_path / "runs")
+    alone = Explorer(params.methods.embedding_matching, tmp_path)
+    assert alone.controls.split.options == ("train",)
+    split, row, _ = most_uncertain(alone.source, alone.case().run)
+    assert split == "train" and row in alone.source.store.labelled("2", 0)

@@ -13,6 +13,8 @@ from ssl_hip.explorer import matched, references_figure, slices
 from ssl_hip.explorer.maps import Maps, Run, Source
 from ssl_hip.explorer.sentence import sentence
 
+FIRST = 12  # patches that the most uncertain one is looked for in
+
 
 @dataclass(frozen=True)
 class Case:
@@ -96,8 +98,14 @@ def told_accuracies(right: dict[str, float]) -> str:
     )
 
 
-def most_uncertain(source: Source, run: Run, split: str, rows: list[int]) -> tuple[int, tuple[int, int, int]]:
-    """Return the row, of these, with the largest mean entropy, and in it the voxel of the largest entropy."""
-    entropy = {row: source.maps(run, "student", split, row).entropy for row in rows}
-    row = max(rows, key=lambda each: entropy[each].mean())
-    return row, tuple(int(n) for n in np.unravel_index(entropy[row].argmax(), entropy[row].shape))
+def most_uncertain(source: Source, run: Run) -> tuple[str, int, tuple[int, int, int]]:
+    """Return split, row and voxel of the largest entropy in the patch of the largest mean entropy, without any truth.
+
+    Among the first FIRST patches that a run is scored by; without such, of its labelled ones.
+    """
+    split, rows = source.store.scored(run.draw)
+    if not len(rows):
+        split, rows = "train", source.store.labelled(run.labelled_patches, run.draw)
+    entropy = {row: source.maps(run, "student", split, row).entropy for row in rows[:FIRST].tolist()}
+    row = max(entropy, key=lambda each: entropy[each].mean())
+    return split, row, tuple(int(n) for n in np.unravel_index(entropy[row].argmax(), entropy[row].shape))

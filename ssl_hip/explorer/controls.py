@@ -7,7 +7,6 @@ import ipywidgets as widgets
 from ssl_hip.config import UserError
 from ssl_hip.explorer import catalogue, slices, space
 from ssl_hip.explorer.maps import Run
-from ssl_hip.patch_store import SPLITS
 
 NONE = "none"  # no second run
 
@@ -20,13 +19,13 @@ def wide(kind, description: str, width: str = "270px", **options):
 class Controls:
     """All controls; `state` is what they say."""
 
-    def __init__(self, runs: list[Run], settings: SimpleNamespace, size: int):
+    def __init__(self, runs: list[Run], splits: list[str], settings: SimpleNamespace, size: int):
         names, middle = [run.name for run in runs], size // 2
         choose, slide, real, switch = widgets.Dropdown, widgets.IntSlider, widgets.FloatSlider, widgets.Checkbox
         self.run = wide(choose, "run", options=names)
         self.beside = wide(choose, "beside", options=[NONE, *names])
         self.network = wide(choose, "network", options=["student", "teacher"])
-        self.split = wide(choose, "split", options=list(SPLITS[::-1]))
+        self.split = wide(choose, "split", options=splits)
         self.order = wide(choose, "sorted by", options=list(catalogue.ORDERS))
         self.row = wide(choose, "patch", width="540px", options=[("", 0)])
         self.layer = wide(choose, "colour", options=list(slices.LAYERS))

@@ -17,6 +17,7 @@ from ssl_hip.explorer import catalogue, references_figure, slices, solid, space,
 from ssl_hip.explorer.case import Case, accuracies_of, told_accuracies
 from ssl_hip.explorer.controls import NONE, Controls
 from ssl_hip.explorer.maps import Run, Source, finished
+from ssl_hip.patch_store import SPLITS
 
 TABS = ("voxel", "play", "space", "3D", "keep")
 PATCHES_IN_SPACE = 8
@@ -34,7 +35,8 @@ class Explorer:
         self.root, self.source = root, Source(root, settings.passes)
         self.runs, self.surveys, self.selected = {run.name: run for run in runs}, {}, None
         size = self.source.store.size
-        self.controls = Controls(runs, settings, size)
+        splits = [split for split in SPLITS[::-1] if len(self.source.store.table(split))]
+        self.controls = Controls(runs, splits, settings, size)
         self.main, self.other = (go.FigureWidget(slices.figure(size, " ")) for _ in range(2))
         self.near, self.dots = go.FigureWidget(references_figure.figure(size)), go.FigureWidget(space.figure())
         self.solid = go.FigureWidget(solid.figure(size, self.source.store.spacing_mm))
