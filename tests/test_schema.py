@@ -12,7 +12,7 @@ from ssl_hip.config import ROOT, read_yaml
 
 PROFILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
 METHODS = "cct, dtc, embedding_matching, mean_teacher, mtc, supervised, uamt"
-DELETED = object()
+DELETED = type("Deleted", (), {"__repr__": lambda _: "DELETED"})()  # the same name in every process: xdist compares
 
 BAD = [  # key, value, what the one line says after the key
     ("model.norms", "group", "unknown key; did you mean 'norm'?"),
