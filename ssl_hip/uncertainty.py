@@ -1,5 +1,6 @@
 """Monte-Carlo dropout: predictions of a network whose dropout stays on, and how far they can be trusted (Gal 2016)."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -51,17 +52,26 @@ def dropout_on(network: nn.Module):
 def mc_dropout(network: nn.Module, image: torch.Tensor, passes: int, noise=None) -> Prediction:
     """Run `passes` stochastic passes over images (B, 1, D, H, W); entropies in float32 from log_softmax.
 
+    noise: as stochastic_passes.
+    """
+    probability, total_entropy = 0.0, 0.0
+    for log_probability in stochastic_passes(network, image, passes, noise):
+        number = len(log_probability) // len(image)
+        probability = probability + log_probability.exp().unflatten(0, (number, -1)).sum(0)
+        total_entropy = total_entropy + entropy(log_probability).unflatten(0, (number, -1)).sum(0)
+    return Prediction(probability / passes, total_entropy / passes)
+
+
+def stochastic_passes(network: nn.Module, image: torch.Tensor, passes: int, noise=None) -> Iterator[torch.Tensor]:
+    """Yield the log-softmax (n B, K, D, H, W), float32, of n passes with dropout until there are `passes` of them.
+
     Small images share a batch: several passes at once cost less than one after the other.
     noise: a function that returns a noisy copy of the image, called once a pass; None for no noise.
     """
     at_once = max(1, VOXELS_AT_ONCE // image.numel())
-    probability, total_entropy = 0.0, 0.0
-    with dropout_on(network):
-        for start in range(0, passes, at_once):
-            number = min(at_once, passes - start)
-            batch = torch.cat([image if noise is None else noise(image) for _ in range(number)])
+    for start in range(0, passes, at_once):
+        number = min(at_once, passes - start)
+        batch = torch.cat([image if noise is None else noise(image) for _ in range(number)])
+        with dropout_on(network):
             logits, _ = network(batch.contiguous(memory_format=torch.channels_last_3d))
-            log_probability = logits.float().log_softmax(1)
-            probability = probability + log_probability.exp().unflatten(0, (number, -1)).sum(0)
-            total_entropy = total_entropy + entropy(log_probability).unflatten(0, (number, -1)).sum(0)
-    return Prediction(probability / passes, total_entropy / passes)
+        yield logits.float().log_softmax(1)

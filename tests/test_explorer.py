@@ -13,6 +13,7 @@ from ssl_hip.config import UserError
 from ssl_hip.explorer import catalogue, matched, references_figure, slices, solid, space, state
 from ssl_hip.explorer.case import Case, most_uncertain
 from ssl_hip.explorer.maps import Run, Source, finished
+from ssl_hip.explorer.sentence import sentence
 from ssl_hip.matching import draw_references, near_surface
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.trainer import train
@@ -235,7 +236,7 @@ def test_patches_are_sorted_by_what_is_asked(source):
 
 def test_the_survey_scores_as_the_tables_do(source, root):
     rows = source.store.rows("test", 0).tolist()
-    found = list(catalogue.survey(source, RUN, "student", "test", rows, LIMIT))
+    found = list(catalogue.survey(source, RUN, "student", "test", LIMIT, rows))
     scores = [metrics.score(source.maps(RUN, "student", "test", row).prediction,
                             source.store.label["test"][row] == 1, source.store.spacing_mm) for row in rows]  # fmt: skip
     assert [each["hd95_mm"] for each in found] == [score["hd95_mm"] for score in scores]
@@ -248,3 +249,17 @@ def test_the_most_uncertain_voxel_is_found(source):
     entropy = {each: source.maps(RUN, "student", "test", each).entropy for each in (0, 1)}
     assert entropy[row].mean() == max(each.mean() for each in entropy.values())
     assert entropy[row][voxel] == entropy[row].max()
+
+
+def test_without_references_none_is_shown_and_the_story_says_so(case):
+    drawn = case.drawn._replace(references=case.drawn.references._replace(there=torch.tensor(False)))
+    assert matched.nearest(case.maps, VOXEL, drawn, case.settings, 3) == []
+    found = matched.labels(case.maps, drawn, case.settings)
+    assert "not labelled by matching" in sentence(case.maps, found, VOXEL, 0.0)
+
+
+def test_the_temperature_is_told(case):
+    vars(case.settings).update(temperature=0.02)
+    difference = float(case.labels.object_similarity[VOXEL]) - float(case.labels.background_similarity[VOXEL])
+    expected = 1 / (1 + math.exp(-difference / 0.02))
+    assert f"softmax at temperature 0.02: bone {expected:.2f}" in case.story()

@@ -69,11 +69,13 @@ def test_dots_light_up_in_the_slices_and_the_other_way_round(explorer):
     explorer.tabs.selected_index = TABS.index("space")
     here = [i for i, row in enumerate(explorer.cloud.row) if row == explorer.controls.row.value][:5]
     explorer._lassoed_space(None, type("Points", (), {"point_inds": here})(), None)
-    assert explorer.selected.tolist() == explorer.cloud.voxel[here].tolist()
+    assert explorer.selected[1].tolist() == explorer.cloud.voxel[here].tolist()
     trace = next(trace for trace in explorer.main.data if trace.name == "axial marks")
     assert len(trace.x)
     explorer._lassoed_slice(trace, type("Points", (), {"xs": trace.x, "ys": trace.y})(), None)
     assert len(explorer.dots.data[1].x) == len(trace.x)
+    explorer.step(1)  # to another patch: these are not its voxels
+    assert not any(len(each.x) for each in explorer.main.data if each.name.endswith("marks"))
 
 
 def test_sorting_by_what_is_not_known_yet_finds_it_out(explorer):

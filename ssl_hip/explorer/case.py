@@ -68,7 +68,8 @@ class Case:
         return (
             f"<p><b>voxel z {voxel[0]}, y {voxel[1]}, x {voxel[2]}</b>: "
             f"{sentence(maps, found, voxel, self.limit)}.</p>"
-            f"<p>K⁺ = {near:.3f}, K⁻ = {far:.3f}; probability of bone in the teacher's passes: {passes}; "
+            f"<p>K⁺ = {near:.3f}, K⁻ = {far:.3f}, their softmax at temperature {self.settings.temperature:g}: bone "
+            f"{found.probability[voxel]:.2f}; probability of bone in the teacher's passes: {passes}; "
             f"by the {self.network}, without dropout: {maps.probability[voxel]:.2f}</p>"
         )
 

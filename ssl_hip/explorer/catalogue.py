@@ -29,7 +29,7 @@ def patches(source: Source, run: Run, split: str) -> pd.DataFrame:
     return table[["row", "patch", "subject", "deviation_mm", "group", "metal_voxels"]]
 
 
-def survey(source: Source, run: Run, network: str, split: str, rows: list[int], limit: float) -> Iterator[dict]:
+def survey(source: Source, run: Run, network: str, split: str, limit: float, rows: list[int]) -> Iterator[dict]:
     """Yield for each patch: row, hd95_mm of the network's prediction, and uncertain_share, H >= limit (nats)."""
     for row in rows:
         maps = source.fresh_maps(run, network, split, row)  # what is looked at stays in the cache

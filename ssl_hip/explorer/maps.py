@@ -13,7 +13,7 @@ from ssl_hip.config import UserError
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.prediction import load_network
 from ssl_hip.reporting.embeddings import autocast
-from ssl_hip.uncertainty import dropout_on
+from ssl_hip.uncertainty import stochastic_passes
 from ssl_hip.unet import UNet3d
 
 PATCHES = 16  # whose maps are kept, the least recently used go: some 3 MB each at 32^3
@@ -95,11 +95,7 @@ class Source:
         with torch.random.fork_rng(), autocast(self.folder / run.name):
             torch.manual_seed(0)
             logits, embeddings = shown(image)
-            with dropout_on(teacher):
-                passes, _ = teacher(
-                    image.repeat(self.passes, 1, 1, 1, 1).contiguous(memory_format=torch.channels_last_3d)
-                )
-        log_probability = passes.float().log_softmax(1)
+            log_probability = torch.cat(list(stochastic_passes(teacher, image, self.passes)))
         return Maps(
             self.store.normalization.to_hu(self.store.image[split][row].astype(np.float32)),
             np.array(self.store.label[split][row]),

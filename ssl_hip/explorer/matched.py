@@ -96,8 +96,13 @@ class Reference(NamedTuple):
 def nearest(
     maps: Maps, voxel: tuple[int, int, int], drawn: Drawn, settings: SimpleNamespace, number: int
 ) -> list[Reference]:
-    """Return the references of each class that a voxel is most similar to, object's first: they carry its label."""
+    """Return the references of each class that a voxel is most similar to, object's first: they carry its label.
+
+    None where one of the classes has no references.
+    """
     size, found = maps.hu.shape[0], []
+    if not drawn.references.there:
+        return found
     each = similarities(maps.embeddings[0][:, *voxel][None], drawn.references.vectors.flatten(0, 2), drawn, settings)
     for kind, similarity, places in zip(CLASSES, each.view(2, -1), drawn.places.flatten(1), strict=True):
         _, first = np.unique(places, return_index=True)  # where voxels are few, references repeat

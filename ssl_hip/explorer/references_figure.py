@@ -7,9 +7,10 @@ from plotly.subplots import make_subplots
 from ssl_hip.explorer.matched import CLASSES, Reference
 from ssl_hip.explorer.slices import GREY, TRUTH, outline
 from ssl_hip.patch_store import PatchStore
+from ssl_hip.reporting.figures import WIDTH
 
 EACH = 3  # of a class
-WIDTH, HEIGHT = 840, 190
+HEIGHT = 190  # px
 COLOURS = {"object": "#D55E00", "background": "#0072B2"}
 
 

@@ -6,15 +6,17 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ssl_hip import display
 from ssl_hip.explorer.maps import Maps
 from ssl_hip.explorer.matched import Labels
+from ssl_hip.reporting.figures import WIDTH
 
-WINDOWS = {"bone": (-200, 800), "soft tissue": (-100, 200)}  # HU
+WINDOWS = {"bone": display.WINDOW_HU, "soft tissue": (-100, 200)}  # HU
 PLANES = ("axial", "coronal", "sagittal")
 AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # of (z, y, x): up or down, left or right
 TRUTH, PREDICTION = "#56B4E9", "#E69F00"  # outlines
 MOST_NATS = 0.7  # ln 2, rounded up
-WIDTH, HEIGHT = 840, 340
+HEIGHT = 340  # px
 GREY = [[0, "#000000"], [1, "#FFFFFF"]]
 TWO = [[0, "#0072B2"], [0.5, "#0072B2"], [0.5, "#D55E00"], [1, "#D55E00"]]  # colours of 0 and 1
 

@@ -33,7 +33,7 @@ class Explorer:
         """
         runs = finished(root / "runs")
         self.root, self.source = root, Source(root, settings.passes)
-        self.runs, self.surveys, self.selected = {run.name: run for run in runs}, {}, None
+        self.runs, self.surveys, self.selected = {run.name: run for run in runs}, {}, (None, None)
         size = self.source.store.size
         splits = [split for split in SPLITS[::-1] if len(self.source.store.table(split))]
         self.controls = Controls(runs, splits, settings, size)
@@ -87,7 +87,9 @@ class Explorer:
     def _show_slices(self, figure: go.FigureWidget, case: Case) -> None:
         chosen = self.controls
         outlines, layer = (chosen.truth.value, chosen.prediction.value), case.layer(chosen.layer.value)
-        slices.fill(figure, slices.content(case.maps, case.voxel, layer, self._window, outlines, self.selected))
+        patch, voxels = self.selected
+        marks = voxels if patch == (case.split, case.row) else None
+        slices.fill(figure, slices.content(case.maps, case.voxel, layer, self._window, outlines, marks))
         figure.layout.title.text = f"{case.run.name}, {case.network}"
 
     def _show_space(self) -> None:
@@ -127,10 +129,11 @@ class Explorer:
         """Mark the voxels of this patch whose dots are chosen, and go to the slice that has most of them."""
         chosen = np.array(points.point_inds, int)
         here = chosen[self.cloud.row[chosen] == self.controls.row.value]
-        self.selected = self.cloud.voxel[here]
+        voxels, case = self.cloud.voxel[here], self.case()
+        self.selected = (case.split, case.row), voxels
         self.message.value = f"{len(chosen)} voxels chosen, {len(here)} of them in this patch: marked in the slices"
-        z, y, x = self.case().voxel
-        self.go_to((int(np.bincount(self.selected[:, 0]).argmax()) if len(here) else z, y, x))
+        z, y, x = case.voxel
+        self.go_to((int(np.bincount(voxels[:, 0]).argmax()) if len(here) else z, y, x))
 
     def _lassoed_slice(self, trace, points, _) -> None:
         """Ring the dots of the voxels that are chosen in a slice."""
@@ -145,18 +148,16 @@ class Explorer:
         chosen, run = self.controls, self.runs[self.controls.run.value]
         table = catalogue.patches(self.source, run, chosen.split.value)
         column, _ = catalogue.ORDERS[chosen.order.value]
-        key = (run, chosen.network.value, chosen.split.value)
+        limit, rows = chosen.limit.value * math.log(2), table.row.tolist()
+        key = (run, chosen.network.value, chosen.split.value, limit)
         if column in catalogue.SURVEYED and key not in self.surveys:
-            limit = chosen.limit.value * math.log(2)
-            self.surveys[key] = pd.DataFrame(
-                self._watched(catalogue.survey(self.source, *key, table.row.tolist(), limit), len(table))
-            )
+            self.surveys[key] = pd.DataFrame(self._watched(catalogue.survey(self.source, *key, rows), len(rows)))
         if key in self.surveys:
             table = table.merge(self.surveys[key], on="row")
         table, before = catalogue.ordered(table, chosen.order.value), chosen.row.value
         self.held = True
         chosen.row.options = [(catalogue.title(patch), int(patch.row)) for _, patch in table.iterrows()]
-        if before in set(table.row):
+        if before in rows:
             chosen.row.value = before
         self.held = False
         self.refresh()
