@@ -7,10 +7,9 @@ from plotly.subplots import make_subplots
 from ssl_hip.explorer.matched import CLASSES, Reference
 from ssl_hip.explorer.slices import GREY, TRUTH, outline
 from ssl_hip.patch_store import PatchStore
-from ssl_hip.reporting.figures import WIDTH
 
 EACH = 3  # of a class
-HEIGHT = 190  # px
+WIDTH, HEIGHT = 800, 190  # px, within a tab
 COLOURS = {"object": "#D55E00", "background": "#0072B2"}
 
 
@@ -19,12 +18,11 @@ def figure(size: int) -> go.Figure:
     result = make_subplots(1, 2 * EACH, subplot_titles=[" "] * (2 * EACH), horizontal_spacing=0.01)
     for column in range(1, 2 * EACH + 1):
         place = {"row": 1, "col": column}
-        result.add_heatmap(
-            colorscale=GREY, autocolorscale=False, zmin=0, zmax=1, showscale=False, hoverinfo="skip", **place
-        )
-        result.add_scatter(mode="lines", line={"color": TRUTH, "width": 1}, hoverinfo="skip", **place)
+        silent = place | {"hoverinfo": "skip"}
+        result.add_heatmap(colorscale=GREY, autocolorscale=False, zmin=0, zmax=1, showscale=False, **silent)
+        result.add_scatter(mode="lines", line={"color": TRUTH, "width": 1}, **silent)
         marker = {"size": 10, "symbol": "circle-open", "line": {"width": 3}}
-        result.add_scatter(mode="markers", marker=marker, hoverinfo="skip", **place)
+        result.add_scatter(mode="markers", marker=marker, **silent)
         axis = "" if column == 1 else column
         result.update_xaxes(range=[-0.5, size - 0.5], visible=False, **place)
         result.update_yaxes(range=[size - 0.5, -0.5], visible=False, scaleanchor=f"x{axis}", **place)

@@ -96,7 +96,7 @@ def figure(size: int, title: str = "") -> go.Figure:
     for column, name in enumerate(PLANES, 1):
         place = {"row": 1, "col": column}
         result.add_heatmap(
-            name=f"{name} image", colorscale=GREY, autocolorscale=False, zmin=0, zmax=1, showscale=False, **place,
+            name=f"{name} image", coloraxis="coloraxis", **place,
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
         bar = {"thickness": 12, "len": 0.9, "title": {"side": "right"}}
@@ -123,7 +123,9 @@ def figure(size: int, title: str = "") -> go.Figure:
         result.update_yaxes(range=upwards, scaleanchor=f"x{axis}", constrain="domain", visible=False, **place)
         result.update_xaxes(range=[-0.5, size - 0.5], constrain="domain", visible=False, **place)
     margin = {"t": 60 if title else 30, "b": 5, "l": 5, "r": 5}
+    grey = {"colorscale": GREY, "cmin": 0, "cmax": 1, "showscale": False}  # a live trace's own scale is lost at first
     return result.update_layout(
+        coloraxis=grey,
         width=WIDTH, height=HEIGHT, margin=margin, title=title, dragmode="lasso", uirevision="slices",
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font_color="#808080",
     )  # fmt: skip
