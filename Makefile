@@ -38,8 +38,8 @@ lint: setup  ## ruff: rules and layout
 test: lint   ## lint, unit tests, and the smoke profile end to end in a scratch copy (minutes)
 	python -m pytest -n 2 --dist loadfile
 
-lab: setup   ## JupyterLab on this machine only, token on
-	jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks \
+lab: setup   ## JupyterLab on this machine only, token on; opens on notebooks/00_start_here.ipynb
+	jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 

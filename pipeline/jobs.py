@@ -36,12 +36,17 @@ def dvc(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
-def changed(*targets: str) -> list[str]:
-    """Return the names of the stages that `dvc repro` would run, as far as DVC can tell before running any."""
-    done = subprocess.run(dvc("status", "--json", *targets), capture_output=True, text=True)
+def status(*targets: str, root: Path | None = None) -> dict[str, list]:
+    """Return what `dvc status` says of each stage that is not up to date, by name; root: a repository elsewhere."""
+    done = subprocess.run(dvc("status", "--json", *targets), cwd=root, capture_output=True, text=True)
     if done.returncode:
         raise StageError(f"dvc status failed:\n{done.stderr.strip()}")
-    return list(json.loads(done.stdout))
+    return json.loads(done.stdout)
+
+
+def changed(*targets: str) -> list[str]:
+    """Return the names of the stages that `dvc repro` would run, as far as DVC can tell before running any."""
+    return list(status(*targets))
 
 
 def run(arguments: list[str], log: Path, echo: bool) -> None:
@@ -56,11 +61,11 @@ def run(arguments: list[str], log: Path, echo: bool) -> None:
                 if echo:
                     sys.stdout.buffer.write(chunk)
                     sys.stdout.flush()
-            status = process.wait()
+            code = process.wait()
         except BaseException:
             process.terminate()
             raise
-    if status:
+    if code:
         raise StageError(explain(log.read_bytes().decode("utf-8", "replace"), log))
 
 
