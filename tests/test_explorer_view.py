@@ -74,6 +74,8 @@ def test_dots_light_up_in_the_slices_and_the_other_way_round(explorer):
     assert len(trace.x)
     explorer._lassoed_slice(trace, type("Points", (), {"xs": trace.x, "ys": trace.y})(), None)
     assert len(explorer.dots.data[1].x) == len(trace.x)
+    explorer._lassoed_slice(trace, type("Points", (), {"xs": [], "ys": []})(), None)  # as plotly does for other planes
+    assert len(explorer.dots.data[1].x) == len(trace.x)
     explorer.step(1)  # to another patch: these are not its voxels
     assert not any(len(each.x) for each in explorer.main.data if each.name.endswith("marks"))
 

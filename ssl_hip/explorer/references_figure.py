@@ -21,7 +21,8 @@ def figure(size: int) -> go.Figure:
         silent = place | {"hoverinfo": "skip"}
         result.add_heatmap(colorscale=GREY, autocolorscale=False, zmin=0, zmax=1, showscale=False, **silent)
         result.add_scatter(mode="lines", line={"color": TRUTH, "width": 1}, **silent)
-        marker = {"size": 10, "symbol": "circle-open", "line": {"width": 3}}
+        colour = COLOURS[CLASSES[(column - 1) // EACH]]
+        marker = {"size": 10, "symbol": "circle-open", "color": colour, "line": {"width": 3}}
         result.add_scatter(mode="markers", marker=marker, **silent)
         axis = "" if column == 1 else column
         result.update_xaxes(range=[-0.5, size - 0.5], visible=False, **place)
@@ -49,7 +50,7 @@ def fill(result: go.Figure, store: PatchStore, nearest: list[Reference], window_
             hu = store.normalization.to_hu(store.image["train"][reference.row][z].astype(np.float32))
             image.z = np.clip((hu - low) / (high - low), 0, 1)
             line.x, line.y = outline(store.label["train"][reference.row][z] == 1)
-            marker.x, marker.y, marker.line.color = [x], [y], COLOURS[reference.kind]
+            marker.x, marker.y = [x], [y]
             kind = {"object": "bone", "background": "background"}[reference.kind]
             result.layout.annotations[column].text = f"{kind} {reference.similarity:.3f}<br>row {reference.row}, z {z}"
     return result

@@ -136,7 +136,9 @@ class Explorer:
         self.go_to((int(np.bincount(voxels[:, 0]).argmax()) if len(here) else z, y, x))
 
     def _lassoed_slice(self, trace, points, _) -> None:
-        """Ring the dots of the voxels that are chosen in a slice."""
+        """Ring the dots of voxels that are chosen in a slice; plotly calls for the other slices too, without any."""
+        if not points.xs:
+            return
         name, voxel = trace.name.split()[0], self.case().voxel
         voxels = {slices.to_voxel(name, voxel, x, y) for x, y in zip(points.xs, points.ys, strict=True)}
         here = self.cloud.row == self.controls.row.value

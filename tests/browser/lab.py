@@ -1,0 +1,105 @@
+"""JupyterLab as `make lab` starts it, on a port of its own, and a page in a browser that notes all that goes wrong."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import scratch
+from playwright.sync_api import Page, sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-quic",
+    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+TOKEN = "of-this-test"
+RUN_ALL = "() => { void jupyterapp.commands.execute('notebook:run-all-cells') }"
+READY = "() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext?.isReady"
+COUNTS = """() => jupyterapp.shell.currentWidget.content.model.sharedModel.cells
+    .filter(cell => cell.cell_type === 'code').map(cell => cell.execution_count)"""
+TOP = "() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach(panel => { panel.scrollTop = 0 })"
+
+
+def browser() -> str:
+    """Return the path of Chromium or Chrome; fails the test, with a remedy, where there is none."""
+    found = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.fail("these tests need Chromium or Chrome: apt-get install chromium, or set BROWSER_PATH to it")
+    return found
+
+
+@contextlib.contextmanager
+def server(root: Path, folder: Path):
+    """Start `make lab` in root, with settings below folder, and hand out its address; it ends with the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"ServerApp": {"open_browser": False, "allow_root": True}, "LabApp": {"expose_app_in_browser": True}}
+    (folder / "config").mkdir(parents=True)
+    (folder / "config/jupyter_server_config.json").write_text(json.dumps(settings))
+    changes = {"JUPYTER_CONFIG_DIR": folder / "config", "JUPYTERLAB_SETTINGS_DIR": folder / "lab",
+               "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces", "JUPYTER_TOKEN": TOKEN, "JUPYTER_PORT": port,
+               "PATH": f"{scratch.BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": root}  # fmt: skip
+    environment = os.environ | {name: str(value) for name, value in changes.items()}
+    command, log = ["make", "lab", "-o", ".venv/.installed"], folder / "server.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=root, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{address}/api/status?token={TOKEN}", log)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def wait_for(address: str, log: Path, seconds: float = 90) -> None:
+    """Wait until the server answers."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(address, timeout=5)
+            return
+        time.sleep(0.3)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+
+
+@contextlib.contextmanager
+def page(address: str, width: int = 1280, height: int = 1800):
+    """Open a page and hand it out with the list of its errors and of its requests to other machines."""
+    wrong = []
+    with sync_playwright() as play, play.chromium.launch(executable_path=browser(), args=QUIET) as chromium:
+        opened = chromium.new_page(viewport={"width": width, "height": height})
+        opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        opened.on("pageerror", lambda error: wrong.append(str(error)))
+        local = (address, address.replace("http", "ws"), "data:", "blob:", "about:")
+        opened.on("request", lambda request: None if request.url.startswith(local) else wrong.append(request.url))
+        yield opened, wrong
+
+
+def open_notebook(opened: Page, address: str, name: str | None = None) -> None:
+    """Open a notebook of notebooks/, or what JupyterLab opens by itself, and wait for its kernel."""
+    place = f"/lab/tree/notebooks/{name}?reset&" if name else "/?"
+    opened.goto(f"{address}{place}token={TOKEN}", wait_until="domcontentloaded")
+    opened.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    opened.wait_for_function(READY, timeout=60_000)
+
+
+def run_all(opened: Page) -> None:
+    """Run all cells and wait until the last has run."""
+    opened.evaluate(RUN_ALL)
+    end = time.monotonic() + 180
+    while not all(opened.evaluate(COUNTS)):
+        assert time.monotonic() < end, opened.locator(".jp-OutputArea-output").all_inner_texts()
+        opened.wait_for_timeout(200)
+    opened.evaluate(TOP)

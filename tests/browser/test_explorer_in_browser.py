@@ -1,0 +1,242 @@
+"""The explorer in JupyterLab, by mouse and keyboard: what is done changes what is seen. `make test-browser`.
+
+Screenshots and the seconds of each interaction (from the event until the page has changed) lie in build/browser/;
+REPEAT=20 repeats each, for their median.
+"""
+
+import os
+import re
+import time
+
+import lab
+import numpy as np
+import pandas as pd
+import pytest
+import scratch
+
+pytestmark = pytest.mark.browser
+
+KEPT = scratch.ROOT / "build/browser"
+RUNS = ("embedding_matching-4-0", "supervised-4-0")
+REPEAT = int(os.environ.get("REPEAT", 1))
+STORY = "() => [...document.querySelectorAll('.widget-html')].map(each => each.innerText).join('|')"
+SLICES = """() => [...document.querySelectorAll('.js-plotly-plot')[0].querySelectorAll('.heatmaplayer image')]
+    .map(image => image.getAttribute('href')).join()"""
+HAIR = """() => JSON.stringify(document.querySelectorAll('.js-plotly-plot')[0].data
+    .filter(trace => trace.name.endsWith('cross-hair')).map(trace => trace.x))"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the repository with two finished runs of the smoke profile."""
+    root = scratch.copy(tmp_path_factory.mktemp("browser") / "project")
+    scratch.commit(root)
+    done = scratch.run(root, "dvc", "repro", "-q", *(f"train@{name}" for name in RUNS))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    return root
+
+
+@pytest.fixture(scope="module")
+def opened(project, tmp_path_factory):
+    """The explorer, run in JupyterLab, and what went wrong so far."""
+    lab.browser()
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with (
+        lab.server(project, tmp_path_factory.mktemp("jupyter")) as address,
+        lab.page(address) as (page, wrong),
+    ):
+        lab.open_notebook(page, address, "explore_embeddings.ipynb")
+        lab.run_all(page)
+        page.wait_for_selector(".js-plotly-plot .heatmaplayer image")
+        yield page, wrong
+        pd.DataFrame(SECONDS, columns=["interaction", "seconds"]).groupby("interaction", sort=False).seconds.agg(
+            ["median", "max", "size"]
+        ).round(3).to_csv(KEPT / "seconds.csv")
+
+
+SECONDS = []
+
+
+def changes(page, name: str, read: str, *actions) -> None:
+    """Do the actions in turn, REPEAT in all, and see each change what `read` reads in the page; note the seconds."""
+    for number in range(REPEAT):
+        before, start = page.evaluate(read), time.perf_counter()
+        actions[number % len(actions)]()
+        page.wait_for_function(f"before => ({read})() !== before", arg=before, timeout=30_000, polling=10)
+        SECONDS.append((name, time.perf_counter() - start))
+
+
+def control(page, kind: str, name: str):
+    """Return the control of this name: kind is dropdown or slider."""
+    label = page.locator("label", has_text=re.compile(f"^{re.escape(name)}$"))
+    return page.locator(f".widget-{kind}", has=label).first
+
+
+def choose(page, name: str, option: str):
+    """Return the action that chooses an option of a menu."""
+    return lambda: control(page, "dropdown", name).locator("select").select_option(label=option)
+
+
+def press(page, name: str, key: str):
+    """Return the action that presses a key on a slider."""
+    return lambda: control(page, "slider", name).locator(".noUi-handle").press(key)
+
+
+def click(page, plane: int, x: float, y: float):
+    """Return the action that clicks into a plane of the slices, at shares of its width and height."""
+
+    def act():
+        box = page.locator(".js-plotly-plot").first.locator(".nsewdrag").nth(plane).bounding_box()
+        place = box["x"] + x * box["width"], box["y"] + y * box["height"]
+        page.mouse.move(place[0] - 3, place[1])
+        page.mouse.move(*place, steps=3)
+        page.wait_for_timeout(60)  # plotly notes what the mouse is over before a click counts
+        page.mouse.click(*place)
+
+    return act
+
+
+def lasso(page, plot, plane: int = 0):
+    """Draw a lasso around nearly all of a plot's plane."""
+    plot.scroll_into_view_if_needed()
+    box = plot.locator(".nsewdrag").nth(plane).bounding_box()
+    left, right = (box["x"] + share * box["width"] for share in (0.03, 0.97))
+    top, bottom = (box["y"] + share * box["height"] for share in (0.03, 0.97))
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for corner in ((right, top), (right, bottom), (left, bottom), (left, top)):
+        page.mouse.move(*corner, steps=8)
+    page.mouse.up()
+
+
+def tab(page, name: str) -> None:
+    """Open a tab of the explorer."""
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def shot(page, name: str) -> None:
+    """Keep a screenshot for a look."""
+    page.wait_for_timeout(400)
+    page.screenshot(path=KEPT / f"{name}.png")
+
+
+def test_slices_and_sentence_are_there(opened):
+    page, _ = opened
+    assert "voxel z" in page.evaluate(STORY) and page.evaluate(SLICES).count("data:image") >= 3
+    shot(page, "1_opened")
+
+
+def test_a_slider_moves_the_slice_by_the_keyboard(opened):
+    page, _ = opened
+    keys = ["ArrowLeft", "ArrowRight"]
+    if control(page, "slider", "z").locator(".widget-readout").inner_text() == "0":
+        keys.reverse()
+    changes(page, "move the slice", SLICES, *(press(page, "z", key) for key in keys))
+    assert page.evaluate("() => document.activeElement.className").startswith("noUi-handle")
+
+
+def test_a_click_changes_sentence_cross_hair_and_similarity_map(opened):
+    page, _ = opened
+    choose(page, "colour", "similarity to the voxel")()
+    page.wait_for_function("() => document.querySelectorAll('.js-plotly-plot .cbtitle').length > 0")
+    shown = page.evaluate(SLICES), page.evaluate(HAIR)
+    changes(page, "click a voxel", STORY, click(page, 0, 0.3, 0.4), click(page, 0, 0.6, 0.5))
+    page.wait_for_function(f"before => ({SLICES})() !== before", arg=shown[0])
+    assert page.evaluate(HAIR) != shown[1]
+    shot(page, "2_clicked")
+
+
+@pytest.mark.parametrize("layer", ["uncertainty H", "K⁺ − K⁻"])
+def test_layers_are_switched(opened, layer):
+    page, _ = opened
+    changes(page, "switch the layer", SLICES, choose(page, "colour", layer), choose(page, "colour", "nothing"))
+
+
+def test_play_changes_the_similarities(opened):
+    page, _ = opened
+    tab(page, "play")
+    changes(page, "change k", STORY, press(page, "k", "ArrowRight"), press(page, "k", "ArrowLeft"))
+    changes(page, "change the kernel", STORY, choose(page, "kernel", "euclidean"), choose(page, "kernel", "cosine"))
+    fresh = page.get_by_role("button", name="fresh draw")
+    changes(page, "fresh draw", STORY, fresh.click)
+    shot(page, "3_play")
+
+
+def test_a_lasso_in_the_space_lights_up_voxels_and_one_in_the_slices_rings_dots(opened):
+    page, _ = opened
+    tab(page, "space")
+    plot = page.locator(".widget-tab .js-plotly-plot:visible").first
+    plot.locator(".scatterlayer path.point").first.wait_for()
+    lasso(page, plot)
+    page.wait_for_function(f"() => ({STORY})().includes('voxels chosen')")
+    chosen, here = map(int, re.search(r"(\d+) voxels chosen, (\d+) of them", page.evaluate(STORY)).groups())
+    assert chosen >= here > 0
+    lit = "() => document.querySelectorAll('.js-plotly-plot')[0].querySelectorAll('.scatterlayer path.point').length"
+    page.wait_for_function(f"() => ({lit})() > 0")
+    shot(page, "4_space")
+    dots = "() => document.querySelectorAll('.widget-tab .js-plotly-plot .scatterlayer path.point').length"
+    before = page.evaluate(dots)
+    page.evaluate(lab.TOP)
+    lasso(page, page.locator(".js-plotly-plot").first)
+    page.wait_for_function(f"before => ({dots})() > before", arg=before)
+    shot(page, "4_rings")
+
+
+def test_surfaces_are_drawn(opened):
+    page, _ = opened
+    tab(page, "3D")
+    page.wait_for_selector(".js-plotly-plot canvas:visible")
+    shot(page, "5_3d")
+
+
+def test_another_run_and_a_second_one_beside_it(opened):
+    page, _ = opened
+    tab(page, "voxel")
+    title = "() => document.querySelectorAll('.js-plotly-plot')[0].querySelector('.gtitle').textContent"
+    changes(page, "switch the run", title, choose(page, "run", RUNS[1]), choose(page, "run", RUNS[0]))
+    plots = page.locator(".js-plotly-plot:visible").count()
+    choose(page, "beside", RUNS[0])()
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('.js-plotly-plot')].filter(each => each.offsetParent).length > before",
+        arg=plots,
+    )
+    shot(page, "6_beside")
+    choose(page, "beside", "none")()
+
+
+def test_readable_in_the_dark_theme(opened):
+    page, _ = opened
+    page.evaluate("() => jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
+    shot(page, "7_dark")
+    colours = page.evaluate("""() => {
+        const text = getComputedStyle(document.querySelector('.widget-html-content')).color
+        const ground = getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor
+        return [text, ground].map(colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number)) }""")
+    text, ground = (luminance(colour) for colour in colours)
+    assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 4.5  # WCAG 2.1, contrast of text
+
+
+def luminance(colour: list[float]) -> float:
+    """Return the relative luminance of an sRGB colour (0-255), WCAG 2.1."""
+    share = np.array(colour) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_nothing_went_wrong_and_nothing_left_the_machine(opened):
+    assert opened[1] == []
+
+
+def test_lab_opens_on_the_map_and_without_runs_the_explorer_says_what_to_do(project, tmp_path):
+    with (
+        lab.server(scratch.copy(tmp_path / "empty"), tmp_path / "jupyter") as address,
+        lab.page(address) as (page, wrong),
+    ):
+        lab.open_notebook(page, address)
+        assert "00_start_here" in page.url
+        lab.open_notebook(page, address, "explore_embeddings.ipynb")
+        page.evaluate(lab.RUN_ALL)
+        page.wait_for_selector("text=no finished run")
+        assert "make repro" in page.locator(".jp-OutputArea-output").first.inner_text()
+        assert wrong == []
