@@ -6,10 +6,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint lab predict bench study figures prune clean
+.PHONY: help setup repro test test-browser lint lab predict bench study figures prune clean
 
 help:        ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/.installed   ## create .venv and install the packages of environment.yml
 
@@ -37,6 +37,9 @@ lint: setup  ## ruff: rules and layout
 
 test: lint   ## lint, unit tests, and the smoke profile end to end in a scratch copy (minutes)
 	python -m pytest -n 2 --dist loadfile
+
+test-browser: setup ## the explorer in JupyterLab, by mouse and keyboard; needs Chromium or Chrome. Screenshots: build/browser/
+	python -m pytest -m browser tests/browser
 
 lab: setup   ## JupyterLab on this machine only, token on; opens on notebooks/00_start_here.ipynb
 	jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \

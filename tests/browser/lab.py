@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import scratch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (
@@ -26,14 +26,6 @@ READY = "() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext?.isRead
 COUNTS = """() => jupyterapp.shell.currentWidget.content.model.sharedModel.cells
     .filter(cell => cell.cell_type === 'code').map(cell => cell.execution_count)"""
 TOP = "() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach(panel => { panel.scrollTop = 0 })"
-
-
-def browser() -> str:
-    """Return the path of Chromium or Chrome; fails the test, with a remedy, where there is none."""
-    found = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        pytest.fail("these tests need Chromium or Chrome: apt-get install chromium, or set BROWSER_PATH to it")
-    return found
 
 
 @contextlib.contextmanager
@@ -75,11 +67,20 @@ def wait_for(address: str, log: Path, seconds: float = 90) -> None:
 
 
 @contextlib.contextmanager
-def page(address: str, width: int = 1280, height: int = 1800):
+def browser():
+    """Start Chromium or Chrome, without a window; fails the test, with a remedy, where there is none."""
+    found = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.fail("these tests need Chromium or Chrome: apt-get install chromium, or set BROWSER_PATH to it")
+    with sync_playwright() as play, play.chromium.launch(executable_path=found, args=QUIET) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def page(started: Browser, address: str, width: int = 1280, height: int = 1800):
     """Open a page and hand it out with the list of its errors and of its requests to other machines."""
     wrong = []
-    with sync_playwright() as play, play.chromium.launch(executable_path=browser(), args=QUIET) as chromium:
-        opened = chromium.new_page(viewport={"width": width, "height": height})
+    with started.new_page(viewport={"width": width, "height": height}) as opened:
         opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         opened.on("pageerror", lambda error: wrong.append(str(error)))
         local = (address, address.replace("http", "ws"), "data:", "blob:", "about:")

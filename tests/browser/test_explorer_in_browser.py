@@ -27,7 +27,14 @@ HAIR = """() => JSON.stringify(document.querySelectorAll('.js-plotly-plot')[0].d
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def browser():
+    """A browser for all tests."""
+    with lab.browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def project(browser, tmp_path_factory):
     """A copy of the repository with two finished runs of the smoke profile."""
     root = scratch.copy(tmp_path_factory.mktemp("browser") / "project")
     scratch.commit(root)
@@ -37,13 +44,12 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opened(project, tmp_path_factory):
+def opened(browser, project, tmp_path_factory):
     """The explorer, run in JupyterLab, and what went wrong so far."""
-    lab.browser()
     KEPT.mkdir(parents=True, exist_ok=True)
     with (
         lab.server(project, tmp_path_factory.mktemp("jupyter")) as address,
-        lab.page(address) as (page, wrong),
+        lab.page(browser, address) as (page, wrong),
     ):
         lab.open_notebook(page, address, "explore_embeddings.ipynb")
         lab.run_all(page)
@@ -137,8 +143,10 @@ def test_a_slider_moves_the_slice_by_the_keyboard(opened):
 
 def test_a_click_changes_sentence_cross_hair_and_similarity_map(opened):
     page, _ = opened
+    before = page.evaluate(SLICES)
     choose(page, "colour", "similarity to the voxel")()
-    page.wait_for_function("() => document.querySelectorAll('.js-plotly-plot .cbtitle').length > 0")
+    page.wait_for_function(f"before => ({SLICES})() !== before", arg=before)
+    page.wait_for_timeout(1000)  # the colour bar has made room for itself
     shown = page.evaluate(SLICES), page.evaluate(HAIR)
     changes(page, "click a voxel", STORY, click(page, 0, 0.3, 0.4), click(page, 0, 0.6, 0.5))
     page.wait_for_function(f"before => ({SLICES})() !== before", arg=shown[0])
@@ -228,10 +236,10 @@ def test_nothing_went_wrong_and_nothing_left_the_machine(opened):
     assert opened[1] == []
 
 
-def test_lab_opens_on_the_map_and_without_runs_the_explorer_says_what_to_do(project, tmp_path):
+def test_lab_opens_on_the_map_and_without_runs_the_explorer_says_what_to_do(browser, tmp_path):
     with (
         lab.server(scratch.copy(tmp_path / "empty"), tmp_path / "jupyter") as address,
-        lab.page(address) as (page, wrong),
+        lab.page(browser, address) as (page, wrong),
     ):
         lab.open_notebook(page, address)
         assert "00_start_here" in page.url
