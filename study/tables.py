@@ -1,6 +1,7 @@
 """Tables of the final runs, as those of the main results: `python -m study.tables`, from results/study/ alone.
 
-table1.csv and wilcoxon.csv as in results/; differences.csv: each run's name against the supervised network, by draw.
+table1.csv and wilcoxon.csv as in results/; by_draw.csv: a row a run; differences.csv: each run's name against the
+supervised network, by draw; goal.csv: whether embedding matching does what the study hoped for.
 """
 
 from pathlib import Path
@@ -14,13 +15,15 @@ from study import plan, records
 from study.command import command
 
 BASE, METHOD = "supervised", "embedding_matching"  # names of the grid; other settings of the method begin with its name
+CEILING = "ceiling"
 
 
 def finished(folder: Path = records.FOLDER) -> tables.Runs:
     """Return the final runs that are recorded, each under its name; raise UserError where there are none."""
     info, scores, curves = (records.read(name, folder) for name in ("runs", "scores", "run_curves"))
-    if not len(info):
-        raise UserError(f"{folder}: no final run is recorded yet; `make study` trains them after the trials")
+    if missing := {BASE, METHOD} - set(info.name if len(info) else []):
+        names = ", ".join(sorted(missing))
+        raise UserError(f"{folder}: no final run of {names} is recorded yet; `make study` trains them after the trials")
     by_name = {"name": "method"}
     info = info.drop(columns="method").rename(columns=by_name)
     return tables.Runs(scores.rename(columns={"scan": "subject"}), curves.rename(columns=by_name), pd.DataFrame(), info)
@@ -32,10 +35,13 @@ def made(runs: tables.Runs, scans: dict[int, int], base_seed: int) -> dict[str, 
     by_draw = tables.by_run(runs, base_seed).rename(columns={"method": "name"})
     ours = [name for name in scores.method.unique() if name.startswith(METHOD)]
     tests = [significance.wilcoxon(scores, name).assign(method=name) for name in ours]
+    tests = pd.concat(tests, ignore_index=True)
     return {
         "table1": tables.table1(runs, scans),
+        "by_draw": by_draw,
         "differences": study.differences(by_draw, BASE),
-        "wilcoxon": pd.concat(tests, ignore_index=True) if tests else pd.DataFrame(),
+        "wilcoxon": tests,
+        "goal": study.goal(by_draw, tests, ours, BASE, CEILING),
     }
 
 

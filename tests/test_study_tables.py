@@ -82,7 +82,7 @@ def record(folder, name: str, draw: int, hd95: list[float]) -> None:
 
 
 def test_final_tables_are_those_of_the_main_results(tmp_path):
-    with pytest.raises(UserError, match="no final run is recorded yet"):
+    with pytest.raises(UserError, match="no final run of embedding_matching, supervised is recorded yet"):
         study_tables.finished(tmp_path)
     for draw in (0, 1):
         record(tmp_path, "supervised", draw, [10.0, 11, 12, 13, 14, 15 + draw])
@@ -95,3 +95,30 @@ def test_final_tables_are_those_of_the_main_results(tmp_path):
     assert row.difference == pytest.approx(-(10 + 3 + 0.5) / 6) and row.better == row.draws == 2
     scans = made["wilcoxon"].query("unit == 'scan' and metric == 'hd95_mm' and rival == 'supervised'")
     assert scans.n.tolist() == [3] and scans.p.tolist() == pytest.approx([stats.wilcoxon([-2, -2, -2.75]).pvalue])
+    goal = made["goal"].set_index("name").loc["embedding_matching"]
+    assert goal.lowest and goal.best_other == "supervised" and goal.better == goal.draws == 2
+    assert not goal.reached and math.isnan(goal.gap_closed)  # no ceiling
+
+
+@pytest.mark.parametrize(
+    "changes, lowest, better, closed, reached",
+    [
+        ({}, True, 3, 0.6, True),
+        ({"p_holm": 0.06}, True, 3, 0.6, False),
+        ({"uamt": 6.0}, False, 3, 0.6, False),
+        ({"ceiling": 1.0}, True, 3, 1 / 3, False),
+        ({"worse": 13.0}, True, 2, 0.2, False),
+    ],
+)
+def test_the_goal_needs_all_of_its_parts(changes, lowest, better, closed, reached):
+    hd95 = {"supervised": [10.0, 10, 10], "uamt": [8.0] * 3, "ceiling": [5.0], "embedding_matching": [7.0, 7, 7]}
+    hd95 |= {name: [value] * len(hd95[name]) for name, value in changes.items() if name in hd95}
+    if "worse" in changes:
+        hd95["embedding_matching"], hd95["uamt"] = [7.0, 7, changes["worse"]], [9.5] * 3
+    rows = [(name, draw, value) for name, values in hd95.items() for draw, value in enumerate(values)]
+    tests = {"method": "embedding_matching", "rival": "supervised", "unit": "scan", "metric": "hd95_mm", "p_holm": 0.01}
+    tests = pd.DataFrame([tests | {key: value for key, value in changes.items() if key == "p_holm"}])
+    by_draw = pd.DataFrame(rows, columns=["name", "draw", "hd95_mm"])
+    row = study.goal(by_draw, tests, ["embedding_matching"], "supervised", "ceiling").iloc[0]
+    assert (row.lowest, row.better, row.reached) == (lowest, better, reached)
+    assert row.gap_closed == pytest.approx(closed)

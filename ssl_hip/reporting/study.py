@@ -51,6 +51,29 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return values.mean() - half, values.mean() + half
 
 
+def goal(by_draw: pd.DataFrame, tests: pd.DataFrame, ours: list[str], base: str, ceiling: str) -> pd.DataFrame:
+    """Return a row a setting of the method: how far each part of the study's goal is reached, on test patches.
+
+    by_draw: a row a run, columns name, draw, hd95_mm; ceiling: the network that has all labels; tests: as of
+    significance.wilcoxon, with a column method. Columns: name, hd95_mm (mean over draws), lowest (is it below the means
+    of all that are neither ours nor the ceiling), best_other (the lowest of these), draws, better (draws in which it is
+    below base), p (Wilcoxon over scans against base, two-sided, after Holm), gap_closed (share of the way from base to
+    the ceiling), reached (lowest, better in every draw, p < .05, gap_closed at least .5).
+    """
+    mean, draws = by_draw.groupby("name").hd95_mm.mean(), by_draw.set_index(["name", "draw"]).hd95_mm
+    others, rows = mean.drop([*ours, ceiling], errors="ignore"), []
+    over_scans = tests[(tests.unit == "scan") & (tests.metric == "hd95_mm") & (tests.rival == base)]
+    for name in ours:
+        pairs = (draws[name] - draws[base]).dropna()
+        p = over_scans[over_scans.method == name].p_holm.min()
+        closed = (mean[base] - mean[name]) / (mean[base] - mean.get(ceiling, math.nan))
+        lowest, better = mean[name] < others.min(), int((pairs < 0).sum())
+        reached = bool(lowest and better == len(pairs) and better and p < 1 - CONFIDENCE and closed >= 0.5)
+        rows.append((name, mean[name], lowest, others.idxmin(), len(pairs), better, p, closed, reached))
+    columns = ["name", "hd95_mm", "lowest", "best_other", "draws", "better", "p", "gap_closed", "reached"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def thirds(curves: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Return what was logged in each third of the training, mean over draws: name, labelled_patches, third, columns."""
     last = curves.groupby([*SETTING, "draw"]).iteration.transform("max")
