@@ -34,9 +34,9 @@ class Learner:
         self.settings, self.device = params.optimization, device
         student = UNet3d(**vars(params.model), seed=seed["init"])
         self.networks = StudentTeacher(student, self.settings, seed["noise"], device)
-        generator = torch.Generator(device).manual_seed(seed["method"])
+        self.generator = torch.Generator(device).manual_seed(seed["method"])
         module = importlib.import_module(f"ssl_hip.methods.{method}")
-        self.method = module.Method(self.networks, getattr(params.methods, method), generator)
+        self.method = module.Method(self.networks, getattr(params.methods, method), self.generator)
         heads = self.networks.heads.to(device, memory_format=torch.channels_last_3d)
         initialise(heads, seed["heads"])
         self.trained = [*student.parameters(), *heads.parameters()]
@@ -57,6 +57,38 @@ class Learner:
         self.optimizer.step()
         self.networks.update_teacher(iteration)
         return log | {"loss": loss.detach()}
+
+    def state(self) -> dict:
+        """Return all that the next steps depend on; `restore` brings it back."""
+        bank = getattr(self.method, "bank", None)
+        return {
+            "modules": {name: module.state_dict() for name, module in self.modules().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "generators": [generator.get_state() for generator in self.generators()],
+            "default_generators": [torch.get_rng_state()] + torch.cuda.get_rng_state_all(),
+            "bank": bank.state() if bank else [],
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from what `state` returned, for the same method and parameters."""
+        for name, module in self.modules().items():
+            module.load_state_dict(state["modules"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for generator, saved in zip(self.generators(), state["generators"], strict=True):
+            generator.set_state(saved)
+        torch.set_rng_state(state["default_generators"][0])
+        torch.cuda.set_rng_state_all(state["default_generators"][1:])
+        if state["bank"]:
+            self.method.bank.restore(state["bank"], self.device)
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        """Return what holds weights, by name."""
+        return {"student": self.networks.student, "teacher": self.networks.teacher, "heads": self.networks.heads}
+
+    def generators(self) -> list[torch.Generator]:
+        """Return all random generators of networks and method."""
+        networks = self.networks
+        return [self.generator, networks.noise, networks.student.masks.generator, networks.teacher.masks.generator]
 
 
 def decayed(settings, share: float) -> float:

@@ -149,6 +149,14 @@ class Bank:
         self.kept.append(references)
         return References(torch.cat([each.vectors for each in self.kept], 2), references.there)
 
+    def state(self) -> list[list[torch.Tensor]]:
+        """Return what is remembered; `restore` brings it back."""
+        return [list(each) for each in self.kept]
+
+    def restore(self, state: list[list[torch.Tensor]], device: torch.device) -> None:
+        """Remember what `state` returned."""
+        self.kept.extend(References(*(tensor.to(device) for tensor in each)) for each in state)
+
 
 def matched_probability(match: Match, temperature: float = 1.0) -> torch.Tensor:
     """Return softmax([K-, K+] / temperature) (B, 2, D, H, W), no gradient."""

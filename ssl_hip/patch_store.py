@@ -26,6 +26,7 @@ class PatchStore:
     """The folder data/patches, whose contents `patches.write` describes."""
 
     def __init__(self, folder: Path):
+        self.folder = folder
         numbers = dict.fromkeys(NUMBERS, "")  # empty: not available
         self.patches = pd.read_csv(
             folder / "patches.csv", keep_default_na=False, na_values=numbers, dtype={"subject": str}

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from ssl_hip import metrics
+from ssl_hip import metrics, resume
 from ssl_hip.augmentation import Augmentation
+from ssl_hip.collapse import CollapseWatch
 from ssl_hip.config import UserError
 from ssl_hip.cost import estimate, iterations
 from ssl_hip.learner import Learner, seeds
@@ -28,18 +30,22 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     (weights, history.csv, validation.csv, scores.csv, run.json; see `write`).
     labelled_patches: a key of patches.subsets, or "all" for every training patch.
     params: sections model, optimization, train, methods of params.yaml.
+    An interrupted training goes on from its checkpoint in build/checkpoints/, beside runs/.
     Raises FloatingPointError where a loss is not finite, UserError without validation patches that select: best needs
     or without unlabelled patches that the method needs.
     """
     trainer = Trainer(store, method, labelled_patches, draw, params)
     cost = estimate(method, params, store.size, trainer.iterations, trainer.device)
     print(f"{run.name}: {cost}", file=sys.stderr, flush=True)
-    status = trainer.run()
+    checkpoint = trainer.checkpoint(run.parent.parent / "build/checkpoints", run.name)
+    status = trainer.run(checkpoint)
     scores = trainer.test()
     scores.insert(0, "method", run.name.rsplit("-", 2)[0])
     scores.insert(1, "labelled_patches", labelled_patches)
     scores.insert(2, "draw", draw)
-    return write(run, trainer, scores, status)
+    info = write(run, trainer, scores, status)
+    checkpoint.remove()
+    return info
 
 
 class Trainer:
@@ -51,6 +57,7 @@ class Trainer:
         torch.utils.deterministic.fill_uninitialized_memory = False  # 5 % of a step, and nothing reads it
         settings, seed = params.optimization, seeds(params.train.base_seed + draw)
         self.store, self.draw, self.settings, self.model = store, draw, settings, params.model
+        self.depends_on = {"method": method, "labelled_patches": labelled_patches, "draw": draw, "params": params}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.learner, self.seed = Learner(method, params, seed, self.device), seed["noise"]
         self.networks, uses_unlabelled = self.learner.networks, self.learner.method.uses_unlabelled
@@ -67,30 +74,84 @@ class Trainer:
                 f"params.yaml: train.labelled_patches: {labelled_patches} are all training patches of draw {draw}, but "
                 f"'{method}' needs unlabelled ones; lower it in patches.subsets or raise patches.count.train"
             )
-        self.labelled = cycle(labelled, settings.batch_size, seed["labelled"])
-        self.unlabelled = cycle(unlabelled, settings.batch_size, seed["unlabelled"]) if uses_unlabelled else None
+        self.labelled = Cycle(labelled, settings.batch_size, seed["labelled"])
+        self.unlabelled = Cycle(unlabelled, settings.batch_size, seed["unlabelled"]) if uses_unlabelled else None
         self.augment = Augmentation(settings, seed["augmentation"])
         self.iterations = iterations(settings, len(training))  # T_N
-        self.history, self.validation = [], []
-        self.kept = None
+        self.iteration, self.history, self.validation, self.kept = 0, [], [], None
+        self.seconds_before, self.start = 0.0, time.monotonic()
+        self.log, self.watch = defaultdict(list), CollapseWatch(settings.collapse)
 
-    def run(self) -> str:
-        """Train to the end, or until the run has collapsed; return its status."""
+    def checkpoint(self, folder: Path, run: str) -> resume.Checkpoint:
+        """Return where this training's state is saved, below a folder, under the name of its run."""
+        return resume.Checkpoint(folder, run, resume.key(self.store.folder, self.depends_on))
+
+    def run(self, checkpoint: resume.Checkpoint) -> str:
+        """Train to the end, or until the run has collapsed; return its status. Goes on from the checkpoint."""
         torch.manual_seed(self.seed)  # of dropout masks drawn afresh: on a GPU, or larger than the pool
-        log = defaultdict(list)
-        watch = CollapseWatch(self.settings.collapse)
-        with tqdm(range(self.iterations), unit="it", mininterval=1.0) as bar:
-            for iteration in bar:
-                for name, value in self.learner.step(self.batch(), iteration, self.iterations).items():
-                    log[name].append(value)
-                if (iteration + 1) % self.settings.validate_every and iteration + 1 < self.iterations:
-                    continue
-                self.record(iteration + 1, log)
-                row = self.validate(iteration + 1)
-                bar.set_postfix(iou=f"{row['iou']:.3f}", hd95=f"{row['hd95_mm']:.1f}")
-                if watch.collapsed(row, (iteration + 1) / self.iterations):
-                    return "collapsed"
-        return "finished"
+        if state := checkpoint.load():
+            self.restore(state)
+            print(f"{checkpoint.run}: goes on after iteration {self.iteration}", file=sys.stderr, flush=True)
+        with tqdm(total=self.iterations, initial=self.iteration, unit="it", mininterval=1.0) as bar:
+            while self.iteration < self.iterations and not self.watch.collapsed:
+                if row := self.step():
+                    bar.set_postfix(iou=f"{row['iou']:.3f}", hd95=f"{row['hd95_mm']:.1f}")
+                bar.update()
+                if checkpoint.due():
+                    checkpoint.save(self.state())
+        checkpoint.save(self.state())  # the test of a large network takes minutes as well
+        return "collapsed" if self.watch.collapsed else "finished"
+
+    def step(self) -> dict | None:
+        """Do one iteration; return the row of validation.csv where it ends with a validation."""
+        for name, value in self.learner.step(self.batch(), self.iteration, self.iterations).items():
+            self.log[name].append(value)
+        self.iteration += 1
+        if self.iteration % self.settings.validate_every and self.iteration < self.iterations:
+            return None
+        self.record(self.iteration, self.log)
+        row = self.validate(self.iteration)
+        self.watch.see(row, self.iteration / self.iterations)
+        return row
+
+    @property
+    def seconds(self) -> float:
+        """How long this training has taken, with what went before an interruption."""
+        return self.seconds_before + time.monotonic() - self.start
+
+    def state(self) -> dict:
+        """Return all that the rest of the training and its result depend on; `restore` brings it back."""
+        cycles = [each.state() for each in (self.labelled, self.unlabelled) if each]
+        kept = {key: value for key, value in self.kept.items() if key != "weights"} if self.kept else None
+        told = {
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "history": self.history,
+            "validation": self.validation,
+            "kept": kept,
+            "watch": vars(self.watch),
+            "cycles": cycles,
+            "augmentation": self.augment.rng.bit_generator.state,
+        }
+        return {
+            "told": json.dumps(told),
+            "log": {name: torch.stack(values) for name, values in self.log.items()},
+            "weights": self.kept["weights"] if self.kept else {},
+            "learner": self.learner.state(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from what `state` returned, for the same parameters and data."""
+        told = json.loads(state["told"])
+        self.iteration, self.history, self.validation = told["iteration"], told["history"], told["validation"]
+        self.seconds_before = told["seconds"]
+        self.kept = told["kept"] and told["kept"] | {"weights": state["weights"]}
+        vars(self.watch).update(told["watch"])
+        for each, saved in zip((self.labelled, self.unlabelled), told["cycles"], strict=False):
+            each.restore(saved)
+        self.augment.rng.bit_generator.state = told["augmentation"]
+        self.log.update({name: list(values.to(self.device)) for name, values in state["log"].items()})
+        self.learner.restore(state["learner"])
 
     def batch(self) -> Batch:
         """Return the next patches; unlabelled ones only where the method uses them."""
@@ -166,33 +227,25 @@ class Trainer:
         return table.join(scores).join(regions), share
 
 
-class CollapseWatch:
-    """Notices a run that predicts next to nothing, or far worse than it once did, several validations in a row.
+class Cycle:
+    """Batches of `size` rows for ever, from cycles that are reshuffled each time; fewer rows than size repeat."""
 
-    The first third of the training is not judged: no network segments yet.
-    """
+    def __init__(self, rows: np.ndarray, size: int, seed: int):
+        self.rows, self.size, self.rng, self.waiting = rows, size, np.random.default_rng(seed), np.empty(0, int)
 
-    def __init__(self, settings):
-        self.settings, self.best_iou, self.bad = settings, 0.0, 0
+    def __next__(self) -> np.ndarray:
+        while len(self.waiting) < self.size:
+            self.waiting = np.concatenate([self.waiting, self.rng.permutation(self.rows)])
+        batch, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        return batch
 
-    def collapsed(self, row: dict, progress: float) -> bool:
-        """Take one row of validation.csv into account and say whether the run has collapsed."""
-        self.best_iou = max(self.best_iou, row["iou"])
-        empty = row["foreground_predicted"] < self.settings.foreground_share * row["foreground_true"]
-        fallen = row["iou"] < self.settings.iou_drop * self.best_iou
-        self.bad = self.bad + 1 if progress > 1 / 3 and (empty or fallen) else 0
-        return self.bad >= self.settings.patience
+    def state(self) -> dict:
+        """Return what the next batches depend on, as JSON; `restore` brings it back."""
+        return {"rng": self.rng.bit_generator.state, "waiting": self.waiting.tolist()}
 
-
-def cycle(rows: np.ndarray, size: int, seed: int):
-    """Yield batches of `size` rows for ever, from cycles that are reshuffled each time; fewer rows than size repeat."""
-    rng = np.random.default_rng(seed)
-    waiting = np.empty(0, int)
-    while True:
-        while len(waiting) < size:
-            waiting = np.concatenate([waiting, rng.permutation(rows)])
-        yield waiting[:size]
-        waiting = waiting[size:]
+    def restore(self, state: dict) -> None:
+        """Go on from what `state` returned."""
+        self.rng.bit_generator.state, self.waiting = state["rng"], np.array(state["waiting"], int)
 
 
 def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dict:

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -16,19 +15,23 @@ from study import plan, records
 
 
 def work(run: plan.Run, patches: Path, folder: Path) -> None:
-    """Train a run into folder/KEY, which is there whole or not at all; a trial sees no test patch."""
+    """Train a run into folder/KEY, which is there whole or not at all; a trial sees no test patch.
+
+    An interrupted one goes on from its checkpoint in folder/checkpoints.
+    """
     params = run.params
-    start = time.monotonic()
     trainer = Trainer(PatchStore(patches), run.method, run.labelled_patches, run.draw, params)
-    status = trainer.run()
+    checkpoint = trainer.checkpoint(folder / "checkpoints", run.title)
+    status = trainer.run(checkpoint)
     scores = trainer.test() if run.part == plan.GRID else pd.DataFrame()
     target, partial = folder / run.key, folder / f"{run.key}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     info = write(partial, trainer, scores, status)
-    info |= {"seconds": round(time.monotonic() - start), "commit": commit()}
+    info |= {"seconds": round(trainer.seconds), "commit": commit()}
     (partial / "run.json").write_text(json.dumps(info, indent=2) + "\n")
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
+    checkpoint.remove()
 
 
 def commit() -> str:

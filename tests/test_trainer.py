@@ -10,6 +10,7 @@ from conftest import write_balls
 from safetensors.torch import load_file
 
 from ssl_hip import trainer
+from ssl_hip.collapse import CollapseWatch
 from ssl_hip.config import UserError
 from ssl_hip.patch_store import REGION_ERRORS, PatchStore
 
@@ -157,19 +158,24 @@ def test_a_collapsed_run_ends_early_and_is_scored(store, params, tmp_path, monke
 
 
 def test_collapse_needs_patience():
-    watch = trainer.CollapseWatch(SimpleNamespace(foreground_share=0.1, iou_drop=0.5, patience=2))
+    watch = CollapseWatch(SimpleNamespace(foreground_share=0.1, iou_drop=0.5, patience=2))
     good = {"iou": 0.8, "foreground_predicted": 0.1, "foreground_true": 0.1}
     fallen = good | {"iou": 0.3}
     empty = good | {"foreground_predicted": 0.001}
-    assert not watch.collapsed(fallen | {"iou": 0.0}, 0.1)
-    assert [watch.collapsed(row, 0.5) for row in (good, fallen, good, fallen, empty)] == [False] * 4 + [True]
+    watch.see(fallen | {"iou": 0.0}, 0.1)
+    assert watch.bad == 0
+    found = []
+    for row in (good, fallen, good, fallen, empty):
+        watch.see(row, 0.5)
+        found.append(watch.collapsed)
+    assert found == [False] * 4 + [True]
 
 
 def test_cycles_visit_every_row_equally_often():
-    batches = trainer.cycle(np.arange(6), 4, seed=0)
+    batches = trainer.Cycle(np.arange(6), 4, seed=0)
     seen = np.concatenate([next(batches) for _ in range(3)])
     assert np.bincount(seen).tolist() == [2] * 6
-    assert len(next(trainer.cycle(np.array([7]), 3, seed=0))) == 3
+    assert len(next(trainer.Cycle(np.array([7]), 3, seed=0))) == 3
 
 
 def test_weights_load_without_pickle(store, params, tmp_path):
