@@ -9,6 +9,8 @@ from conftest import write_balls
 
 from ssl_hip.explorer import slices
 from ssl_hip.explorer.case import most_uncertain
+from ssl_hip.explorer.controls import Controls
+from ssl_hip.explorer.maps import Run
 from ssl_hip.explorer.view import TABS, Explorer
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.trainer import train
@@ -35,6 +37,12 @@ def test_every_control_can_be_moved_and_the_state_brings_all_back(explorer):
     assert explorer.text.value == before and explorer.story.value != shown
     explorer.restore(after)
     assert explorer.text.value == after and explorer.story.value == shown
+
+
+def test_a_run_of_embedding_matching_comes_first(small_params):
+    runs = [Run("cct-2-0"), Run("embedding_matching-2-0")]
+    made = [Controls(given, ["test"], small_params.methods.embedding_matching, 16) for given in (runs, runs[:1])]
+    assert [controls.run.value for controls in made] == ["embedding_matching-2-0", "cct-2-0"]
 
 
 def test_a_click_moves_the_cross_hair_and_the_story(explorer):

@@ -22,7 +22,8 @@ class Controls:
     def __init__(self, runs: list[Run], splits: list[str], settings: SimpleNamespace, size: int):
         names, middle = [run.name for run in runs], size // 2
         choose, slide, real, switch = widgets.Dropdown, widgets.IntSlider, widgets.FloatSlider, widgets.Checkbox
-        self.run = wide(choose, "run", options=names)
+        first = next((run.name for run in runs if run.method == "embedding_matching"), names[0])
+        self.run = wide(choose, "run", options=names, value=first)
         self.beside = wide(choose, "beside", options=[NONE, *names])
         self.network = wide(choose, "network", options=["student", "teacher"])
         self.split = wide(choose, "split", options=splits)
