@@ -141,6 +141,31 @@ def test_a_slider_moves_the_slice_by_the_keyboard(opened):
     assert page.evaluate("() => document.activeElement.className").startswith("noUi-handle")
 
 
+def test_all_controls_are_reached_by_the_tab_key(opened):
+    page, _ = opened
+    control(page, "dropdown", "run").locator("select").focus()
+    reached = set()
+    for _ in range(25):
+        reached.add(
+            page.evaluate("() => document.activeElement.closest('.jupyter-widgets')?.innerText.split('\\n')[0]")
+        )
+        page.keyboard.press("Tab")
+    assert {
+        "beside",
+        "network",
+        "split",
+        "sorted by",
+        "patch",
+        "next",
+        "colour",
+        "window",
+        "λ / ln 2",
+        "z",
+        "y",
+        "x",
+    } <= {each and each.strip() for each in reached}, reached
+
+
 def test_a_click_changes_sentence_cross_hair_and_similarity_map(opened):
     page, _ = opened
     before = page.evaluate(SLICES)
