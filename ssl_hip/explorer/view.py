@@ -137,7 +137,7 @@ class Explorer:
 
     def _lassoed_slice(self, trace, points, _) -> None:
         """Ring the dots of voxels that are chosen in a slice; plotly calls for the other slices too, without any."""
-        if not points.xs:
+        if not len(points.xs):
             return
         name, voxel = trace.name.split()[0], self.case().voxel
         voxels = {slices.to_voxel(name, voxel, x, y) for x, y in zip(points.xs, points.ys, strict=True)}
