@@ -36,12 +36,17 @@ def dvc(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
-def status(*targets: str, root: Path | None = None) -> dict[str, list]:
-    """Return what `dvc status` says of each stage that is not up to date, by name; root: a repository elsewhere."""
-    done = subprocess.run(dvc("status", "--json", *targets), cwd=root, capture_output=True, text=True)
+def asked(*arguments: str, root: Path | None = None) -> str:
+    """Return what a dvc command prints; root: a repository elsewhere. Raises StageError where it fails."""
+    done = subprocess.run(dvc(*arguments), cwd=root, capture_output=True, text=True)
     if done.returncode:
-        raise StageError(f"dvc status failed:\n{done.stderr.strip()}")
-    return json.loads(done.stdout)
+        raise StageError(f"dvc {arguments[0]} failed:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+def status(*targets: str, root: Path | None = None) -> dict[str, list]:
+    """Return what `dvc status` says of each stage that is not up to date, by name."""
+    return json.loads(asked("status", "--json", *targets, root=root))
 
 
 def changed(*targets: str) -> list[str]:

@@ -1,6 +1,5 @@
 """What has been run and what to do next: the tables of notebooks/00_start_here.ipynb."""
 
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +12,8 @@ SHOWN = 3  # causes named a stage
 
 def stages(root: Path = ROOT) -> pd.DataFrame:
     """Return a row a stage of dvc.yaml, as `tabulated` does; takes DVC a few seconds, and waits while DVC is busy."""
-    listed = subprocess.run(jobs.dvc("stage", "list", "--name-only"), cwd=root, capture_output=True, text=True)
-    if listed.returncode:
-        raise jobs.StageError(f"dvc stage list failed:\n{listed.stderr.strip()}")
-    return tabulated(listed.stdout.split(), jobs.status(root=root))
+    names = jobs.asked("stage", "list", "--name-only", root=root).split()
+    return tabulated(names, jobs.status(root=root))
 
 
 def tabulated(names: list[str], status: dict[str, list]) -> pd.DataFrame:

@@ -57,8 +57,9 @@ class Trainer:
         torch.utils.deterministic.fill_uninitialized_memory = False  # 5 % of a step, and nothing reads it
         settings, seed = params.optimization, seeds(params.train.base_seed + draw)
         self.store, self.draw, self.settings, self.model = store, draw, settings, params.model
-        self.depends_on = {"method": method, "labelled_patches": labelled_patches, "draw": draw, "params": params}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        named = {"method": method, "labelled_patches": labelled_patches, "draw": draw}
+        self.depends_on = named | {"device": self.device.type, "params": params}
         self.learner, self.seed = Learner(method, params, seed, self.device), seed["noise"]
         self.networks, uses_unlabelled = self.learner.networks, self.learner.method.uses_unlabelled
         labelled = store.labelled(labelled_patches, draw)

@@ -63,6 +63,14 @@ def test_nothing_differs_from_itself_and_only_common_patches_count(scores):
     assert part.set_index(["metric", "unit"]).n.to_dict()["iou", "patch"] == 5
 
 
+def test_only_draws_that_both_have_are_compared(scores):
+    """A rival that lacks a hard draw is not better for it."""
+    one = pd.concat([scores.assign(draw=0), scores.assign(draw=1, iou=scores.iou - 0.3, hd95_mm=scores.hd95_mm + 9)])
+    fewer = one[(one.method == "embedding_matching") | (one.draw == 0)]
+    expected, found = (significance.wilcoxon(each, "embedding_matching") for each in (scores.assign(draw=0), fewer))
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def test_families_are_corrected_apart(scores):
     """The same method at another subset neither counts as a rival nor among the tests."""
     both = pd.concat([scores, scores[scores.method != "ceiling"].assign(labelled_patches="9")])

@@ -41,7 +41,7 @@ def compare(scores: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
 
 
 def wilcoxon(scores: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Compare a method with each other one at each of its labelled subsets.
+    """Compare a method with each other one at each of its labelled subsets, on the draws that both have.
 
     scores: as of tables.reported. Columns: labelled_patches, rival, those of `compare` (difference: method - rival),
     p_holm (p corrected for the number of rivals, within a labelled subset, unit and metric).
@@ -50,7 +50,8 @@ def wilcoxon(scores: pd.DataFrame, method: str) -> pd.DataFrame:
     for subset, ours in scores[scores.method == method].groupby("labelled_patches", sort=False):
         rivals = scores[(scores.labelled_patches == subset) & (scores.method != method)]
         for rival, theirs in rivals.groupby("method", sort=False):
-            rows += [(subset, rival, *row) for row in compare(ours, theirs).itertuples(index=False)]
+            pair = ours[ours.draw.isin(theirs.draw)], theirs[theirs.draw.isin(ours.draw)]
+            rows += [(subset, rival, *row) for row in compare(*pair).itertuples(index=False)]
     table = pd.DataFrame(rows, columns=["labelled_patches", "rival", "metric", "unit", "n", "difference", "p"])
     table = table.sort_values(FAMILY, key=lambda column: pd.factorize(column)[0], ignore_index=True)
     return table.assign(p_holm=table.astype({"p": float}).groupby(FAMILY).p.transform(holm))
