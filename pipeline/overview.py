@@ -32,13 +32,15 @@ def tabulated(names: list[str], status: dict[str, list]) -> pd.DataFrame:
 
 
 def differences(entries: list) -> list[str]:
-    """Return what `dvc status` says of one stage, a phrase a file, parameter or command."""
+    """Return what `dvc status` says of one stage: not made yet, or a phrase a file, parameter or command."""
     found = []
     for entry in entries:
         if isinstance(entry, str):  # "changed command"
             found.append(entry)
             continue
-        for files in entry.values():
+        for kind, files in entry.items():
+            if kind == "changed outs" and {"deleted", "not in cache"} & set(files.values()):
+                return ["not made here yet"]
             for file, change in files.items():
                 keys = change if isinstance(change, dict) else {file: change}
                 found += [f"{key} {'missing' if how == 'deleted' else how}" for key, how in keys.items()]

@@ -28,7 +28,7 @@ def settings(runs: pd.DataFrame, panels: list[tuple[str, str]] = PANELS) -> go.F
                 legendgroup=f"draw {draw}", row=1, col=column,
             )  # fmt: skip
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=names)
-    return finish(figure, 110 + 24 * max(len(names), 1 + runs.draw.nunique()))  # the legend has to fit as well
+    return finish(figure, 110 + 24 * max(len(names), 3 + runs.draw.nunique()))  # the legend has to fit as well
 
 
 def curves(table: pd.DataFrame, value: str, title: str) -> go.Figure:
