@@ -3,6 +3,7 @@
 import re
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import write_balls
@@ -73,17 +74,32 @@ def test_two_runs_stand_side_by_side_at_the_same_voxel(explorer):
     assert explorer.compared.layout.display == "none"
 
 
+def around(points: np.ndarray) -> dict:
+    """Return a lasso around points (N, 2), as plotly tells it."""
+    (left, low), (right, high) = points.min(0) - 1, points.max(0) + 1
+    path = f"M{left},{low}L{right},{low}L{right},{high}L{left},{high}Z"
+    return {"type": "path", "path": path, "xref": "x", "yref": "y"}
+
+
 def test_dots_light_up_in_the_slices_and_the_other_way_round(explorer):
     explorer.tabs.selected_index = TABS.index("space")
-    here = [i for i, row in enumerate(explorer.cloud.row) if row == explorer.controls.row.value][:5]
-    explorer._lassoed_space(None, type("Points", (), {"point_inds": here})(), None)
-    assert explorer.selected[1].tolist() == explorer.cloud.voxel[here].tolist()
-    trace = next(trace for trace in explorer.main.data if trace.name == "axial marks")
-    assert len(trace.x)
-    explorer._lassoed_slice(trace, type("Points", (), {"xs": trace.x, "ys": trace.y})(), None)
-    assert len(explorer.dots.data[1].x) == len(trace.x)
-    explorer._lassoed_slice(trace, type("Points", (), {"xs": [], "ys": []})(), None)  # as plotly does for other planes
-    assert len(explorer.dots.data[1].x) == len(trace.x)
+    explorer.dots.plotly_relayout({"selections": [around(explorer.cloud.place)]})
+    mine = explorer.cloud.row == explorer.controls.row.value
+    assert explorer.selected[1].tolist() == explorer.cloud.voxel[mine].tolist() and mine.any()
+    assert f"{len(mine)} voxels chosen, {mine.sum()} of them" in explorer.message.value
+    marked = next(trace for trace in explorer.main.data if trace.name == "axial marks")
+    assert len(marked.x)
+    whole = around(np.array([(0, 0), (99, 99)]))
+    explorer.main.plotly_relayout({"selections": [whole]})
+    assert len(explorer.dots.data[1].x) == len(marked.x)
+    explorer.controls.seed.value += 1  # the rings stay
+    assert len(explorer.dots.data[1].x) == len(marked.x)
+    explorer.main.plotly_relayout({"selections": [whole | {"xref": "x2", "yref": "y2"}]})
+    assert len(explorer.dots.data[1].x) == sum(explorer.cloud.voxel[mine][:, 1] == explorer.controls.y.value)
+    explorer.main.plotly_relayout({"selections": []})
+    explorer.dots.plotly_relayout({"selections": []})
+    assert not len(explorer.dots.data[1].x) and not len(explorer.selected[1])
+    explorer.dots.plotly_relayout({"selections": [around(explorer.cloud.place)]})
     explorer.step(1)  # to another patch: these are not its voxels
     assert not any(len(each.x) for each in explorer.main.data if each.name.endswith("marks"))
 

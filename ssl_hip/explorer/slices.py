@@ -14,6 +14,7 @@ from ssl_hip.reporting.figures import WIDTH
 WINDOWS = {"bone": display.WINDOW_HU, "soft tissue": (-100, 200)}  # HU
 PLANES = ("axial", "coronal", "sagittal")
 AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # of (z, y, x): up or down, left or right
+X_AXES = {"axial": "x", "coronal": "x2", "sagittal": "x3"}  # plotly's names
 TRUTH, PREDICTION = "#56B4E9", "#E69F00"  # outlines
 MOST_NATS = 0.7  # ln 2, rounded up
 HEIGHT = 340  # px

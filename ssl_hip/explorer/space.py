@@ -72,13 +72,13 @@ def figure() -> go.Figure:
     )  # fmt: skip
 
 
-def fill(result: go.Figure, shown: Cloud, colouring: str) -> go.Figure:
-    """Put a cloud into the figure and return it."""
+def fill(result: go.Figure, shown: Cloud, colouring: str, ringed: np.ndarray | slice = slice(0)) -> go.Figure:
+    """Put a cloud into the figure, with rings around some dots, (N,) bool, and return it."""
     text = [f"patch row {row}, z {z}, y {y}, x {x}" for row, (z, y, x) in zip(shown.row, shown.voxel, strict=True)]
     with result.batch_update():
         result.data[0].update(x=shown.place[:, 0], y=shown.place[:, 1], text=text, selectedpoints=None)
         result.data[0].marker.update(colours(shown, colouring))
-        result.data[1].update(x=[], y=[])
+        result.data[1].update(x=shown.place[ringed, 0], y=shown.place[ringed, 1])
         result.layout.xaxis.title = f"PC1, {shown.shares[0]:.0%} of the variance"
         result.layout.yaxis.title = f"PC2, {shown.shares[1]:.0%}"
     return result

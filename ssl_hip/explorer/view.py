@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from ssl_hip import config
 from ssl_hip.config import UserError
-from ssl_hip.explorer import catalogue, references_figure, slices, solid, space, state
+from ssl_hip.explorer import catalogue, lasso, references_figure, slices, solid, space, state
 from ssl_hip.explorer.case import Case, accuracies_of, told_accuracies
 from ssl_hip.explorer.controls import NONE, Controls
 from ssl_hip.explorer.maps import Run, Source, finished
@@ -98,7 +98,17 @@ class Explorer:
         cases = {row: self.case(row=row) for row in rows[start : start + PATCHES_IN_SPACE]}
         patches = {row: (case.maps, case.labels) for row, case in cases.items()}
         self.cloud = space.cloud(patches, self.controls.band_mm.value, self.source.store.spacing_mm)
-        space.fill(self.dots, self.cloud, self.controls.colouring.value)
+        space.fill(self.dots, self.cloud, self.controls.colouring.value, self._ringed())
+
+    def _ringed(self) -> np.ndarray:
+        """Return which dots are voxels in a lasso of the slices."""
+        voxel, result = self.case().voxel, np.zeros(len(self.cloud.row), bool)
+        for axis, (name, (down, right)) in enumerate(slices.AXES.items()):
+            here = (self.cloud.row == self.controls.row.value) & (self.cloud.voxel[:, axis] == voxel[axis])
+            place = self.cloud.voxel[:, right], self.cloud.voxel[:, down]
+            for figure in (self.main, self.other):
+                result |= here & lasso.inside(figure, slices.X_AXES[name], *place)
+        return result
 
     # what happens
 
@@ -110,9 +120,9 @@ class Explorer:
         for trace in (*self.main.data, *self.other.data):
             if trace.name.endswith("image"):
                 trace.on_click(self._clicked)
-            if trace.name.endswith("marks"):
-                trace.on_selection(self._lassoed_slice)
-        self.dots.data[0].on_selection(self._lassoed_space)
+        for figure in (self.main, self.other):
+            figure.layout.on_change(self.refresh, "selections")
+        self.dots.layout.on_change(self._lassoed_space, "selections")
 
     def _clicked(self, trace, points, _) -> None:
         if points.xs:
@@ -125,25 +135,15 @@ class Explorer:
         self.held = False
         self.refresh()
 
-    def _lassoed_space(self, _, points, __) -> None:
+    def _lassoed_space(self, *_) -> None:
         """Mark the voxels of this patch whose dots are chosen, and go to the slice that has most of them."""
-        chosen = np.array(points.point_inds, int)
-        here = chosen[self.cloud.row[chosen] == self.controls.row.value]
-        voxels, case = self.cloud.voxel[here], self.case()
+        chosen = lasso.inside(self.dots, "x", *self.cloud.place.T)
+        voxels, case = self.cloud.voxel[chosen & (self.cloud.row == self.controls.row.value)], self.case()
         self.selected = (case.split, case.row), voxels
-        self.message.value = f"{len(chosen)} voxels chosen, {len(here)} of them in this patch: marked in the slices"
+        told = f"{chosen.sum()} voxels chosen, {len(voxels)} of them in this patch: marked in the slices"
+        self.message.value = told if chosen.any() else ""
         z, y, x = case.voxel
-        self.go_to((int(np.bincount(voxels[:, 0]).argmax()) if len(here) else z, y, x))
-
-    def _lassoed_slice(self, trace, points, _) -> None:
-        """Ring the dots of voxels that are chosen in a slice; plotly calls for the other slices too, without any."""
-        if not len(points.xs):
-            return
-        name, voxel = trace.name.split()[0], self.case().voxel
-        voxels = {slices.to_voxel(name, voxel, x, y) for x, y in zip(points.xs, points.ys, strict=True)}
-        here = self.cloud.row == self.controls.row.value
-        ringed = here & [tuple(each) in voxels for each in self.cloud.voxel.tolist()]
-        self.dots.data[1].update(x=self.cloud.place[ringed, 0], y=self.cloud.place[ringed, 1])
+        self.go_to((int(np.bincount(voxels[:, 0]).argmax()) if len(voxels) else z, y, x))
 
     def _list_patches(self, *_) -> None:
         """List the split's patches in the order wanted; what the order needs to know is found out first."""

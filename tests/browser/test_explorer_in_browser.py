@@ -213,6 +213,10 @@ def test_a_lasso_in_the_space_lights_up_voxels_and_one_in_the_slices_rings_dots(
     lasso(page, page.locator(".js-plotly-plot").first)
     page.wait_for_function(f"before => ({dots})() > before", arg=before)
     shot(page, "4_rings")
+    plot.scroll_into_view_if_needed()
+    box = plot.locator(".nsewdrag").bounding_box()
+    page.mouse.dblclick(box["x"] + 5, box["y"] + 5)  # plotly's way to let go
+    page.wait_for_function(f"() => ({lit})() === 0")
 
 
 def test_surfaces_are_drawn(opened):
