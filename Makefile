@@ -11,13 +11,13 @@ export JUPYTER_PREFER_ENV_PATH := 1
 help:        ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
-setup: .venv/.installed   ## create .venv and install the packages of environment.yml
+setup: .venv/.installed   ## create .venv and install the packages of environment.yml, as constraints.txt pins them
 
-.venv/.installed: environment.yml pyproject.toml pipeline/requirements.py
+.venv/.installed: environment.yml constraints.txt pyproject.toml pipeline/requirements.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(PYTHON) pipeline/requirements.py > .venv/requirements.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r .venv/requirements.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@mkdir -p .venv/share/jupyter/lab/settings
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
