@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from samples import FLIPPED, bone, ct, image, write_dicom, write_objects, write_pair
 
-from ssl_hip.images import dicom, resampling, volumes
+from ssl_hip.images import dicom, nifti, resampling, volumes
 from ssl_hip.scans import checks, label_checks, layouts
 
 VALUES = checks.Values([3], [0, 5])
@@ -103,6 +103,29 @@ def damaged_slice(path):
     return folder
 
 
+HUGE = np.array([16384, 16384, 4096])  # 2^40 voxels
+
+
+def claims(said, instead):
+    def make(path):
+        assert said in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(said, instead))
+
+    return make
+
+
+def bomb(sizes):
+    """Let 13 MB unpack to 12.8 GB of zeros behind the header."""
+
+    def make(path):
+        header = bytearray(gzip.decompress(path.read_bytes())[:352])
+        header[42:48] = sizes.astype("i2").tobytes()
+        zeros = gzip.compress(bytes(1 << 26))
+        path.write_bytes(gzip.compress(bytes(header)) + zeros * 200)
+
+    return make
+
+
 EVEN = np.arange(12) * 6.0
 COLOUR = sitk.Compose([image((ct() % 256).astype(np.uint8))] * 3)
 BAD_CTS = {  # what is wrong: how it is made of a sound CT (may return another path), what is said
@@ -118,6 +141,18 @@ BAD_CTS = {  # what is wrong: how it is made of a sound CT (may return another p
     "cut packed .nrrd": (zipped(".nrrd"), "cut off, damaged or of another format"),
     ".mhd without .raw": (renamed(lambda p: p.with_suffix(".raw").unlink(), ".mhd"), "cut off, damaged or of another"),
     "cut .raw of .mhd": (renamed(lambda p: shrink(p.with_suffix(".raw"), -60), ".mhd"), "cut off, damaged or of"),
+    "2^40 voxels": (lambda p: change(p, 42, HUGE.astype("i2").tobytes()), "claims more voxels than any CT has"),
+    "2^40 voxels in .nrrd": (
+        renamed(claims(b"sizes: 20 16 12", b"sizes: 16384 16384 4096"), ".nrrd"),
+        "claims more voxels",
+    ),
+    "2^40 voxels in .mha": (
+        renamed(claims(b"DimSize = 20 16 12", b"DimSize = 16384 16384 4096"), ".mha"),
+        "claims more",
+    ),
+    "NIfTI-2": (lambda p: change(p, 0, np.int32(540).tobytes()), "a NIfTI-2 file, which SimpleITK does not read"),
+    "a bomb that its header admits": (bomb(HUGE), "claims more voxels than any CT has"),
+    "a bomb of air": (bomb(np.array([100, 100, 100])), "every voxel is 0"),
     "2D": (
         lambda p: sitk.WriteImage(sitk.GetImageFromArray(ct()[0]), str(p)),
         "not a 3D volume but one slice (20 x 16)",
@@ -235,6 +270,15 @@ def test_bad_label(pair, name):
 def test_swapped(pair):
     (fault,) = checks.check_scan(pair[1], str(pair[0]), VALUES).faults
     assert str(fault) == f"{pair[1]}: image and label are swapped; exchange the two paths"
+
+
+def test_what_is_packed_behind_the_voxels_is_not_unpacked(tmp_path, monkeypatch):
+    path, _ = write_pair(tmp_path)
+    path.write_bytes(path.read_bytes() + gzip.compress(bytes(1 << 26)) * 200)
+    read, unpacked = gzip.GzipFile.read, []
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda *args: unpacked.append(len(got := read(*args))) or got)
+    assert not checks.check_image(path)
+    assert sum(unpacked) <= 3 * nifti.PIECE
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", "dicom"])

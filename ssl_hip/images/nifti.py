@@ -8,21 +8,26 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ssl_hip.images.faults import Finding
+
 SUFFIXES = (".nii", ".nii.gz")
 CUT_OFF = ("not a complete NIfTI file", "copy or export it again")
+MOST_BYTES = 1 << 32  # of voxels: 512 x 512 x 4096 of 4 bytes each
+TOO_LARGE = ("its header claims more voxels than any CT has", "export it again")
+NIFTI_2 = ("a NIfTI-2 file, which SimpleITK does not read", "store it as NIfTI-1, NRRD or MHA")
 FLOATS = {16: "f4", 64: "f8"}
 PIECE = 1 << 24  # bytes read at once; a multiple of 8
-HEADER = 348  # bytes of NIfTI-1
+HEADER, HEADER_2 = 348, 540  # bytes of NIfTI-1 and of NIfTI-2
 SHEARED = (
     "its axes are sheared (not at right angles), as after a gantry tilt",
     "resample it to a rectangular grid with the tool that wrote it",
 )
 
 
-def fault(path: Path) -> tuple[str, str] | None:
+def fault(path: Path) -> Finding | None:
     """Return what is wrong with a .nii or .nii.gz file's header and bytes, and the remedy; None when nothing is.
 
-    Reads the whole file once, in pieces. Of NIfTI-2 files only the compression is checked.
+    Reads the file once, in pieces, and no more of what is packed than the header claims and a piece.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
@@ -31,21 +36,21 @@ def fault(path: Path) -> tuple[str, str] | None:
         return CUT_OFF
 
 
-def _examine(stream: BinaryIO) -> tuple[str, str] | None:
+def _examine(stream: BinaryIO) -> Finding | None:
     header = stream.read(HEADER)
     if len(header) < HEADER:
         return CUT_OFF
-    order = "<" if header[:4] == HEADER.to_bytes(4, "little") else ">"
-    if _numbers(header, order + "i4", 0)[0] != HEADER:
-        while stream.read(PIECE):
-            pass
-        return None
+    lengths = {order: int(_numbers(header, f"{order}i4", 0)[0]) for order in "<>"}
+    if HEADER not in lengths.values():
+        return NIFTI_2 if HEADER_2 in lengths.values() else CUT_OFF
+    order = next(order for order, length in lengths.items() if length == HEADER)
     start, bits, kind = (_numbers(header, order + k, at).item() for k, at in (("f4", 108), ("i2", 72), ("i2", 70)))
     count, *sizes = _numbers(header, order + "i2", 40, 8).tolist()
     if not HEADER <= start <= PIECE:
         return CUT_OFF
+    if (wanted := math.prod(sizes[:count]) * bits // 8) > MOST_BYTES:
+        return TOO_LARGE
     stream.read(int(start) - HEADER)
-    wanted = math.prod(sizes[:count]) * bits // 8
     found, bad = _voxels(stream, wanted, order + FLOATS[kind] if kind in FLOATS else None)
     if found < wanted:
         return CUT_OFF
@@ -55,9 +60,11 @@ def _examine(stream: BinaryIO) -> tuple[str, str] | None:
 
 
 def _voxels(stream: BinaryIO, wanted: int, kind: str | None) -> tuple[int, int]:
-    """Return how many bytes of voxels there are, and how many voxels are NaN or infinite."""
+    """Return how many of the wanted bytes of voxels there are, and how many voxels are NaN or infinite."""
     found = bad = 0
     while piece := stream.read(PIECE):
+        if found >= wanted:  # the end of what is packed, and its checksum, come in the first piece behind the voxels
+            break
         piece = piece[: wanted - found]
         found += len(piece)
         if kind:
@@ -66,7 +73,7 @@ def _voxels(stream: BinaryIO, wanted: int, kind: str | None) -> tuple[int, int]:
     return found, bad
 
 
-def _grid_fault(header: bytes, order: str) -> tuple[str, str] | None:
+def _grid_fault(header: bytes, order: str) -> Finding | None:
     """SimpleITK takes the absolute value of a voxel size, 1 in place of 0, and drops a sheared matrix for another."""
     spacing = _numbers(header, order + "f4", 80, 3)
     if not (np.isfinite(spacing) & (spacing > 0)).all():

@@ -1,5 +1,6 @@
 """Read and write CT volumes; arrays are (z, y, x), SimpleITK's spacing and size (x, y, z)."""
 
+import math
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ssl_hip.images import dicom, nifti
 from ssl_hip.images.faults import Fault, FaultError
 
 AIR_HU = -1024.0
+MOST_VOXELS = 1 << 30  # 512 x 512 x 4096
 READERS = {  # by suffix; everything else is tried as DICOM
     ".nii.gz": "NiftiImageIO",
     ".nii": "NiftiImageIO",
@@ -60,9 +62,14 @@ def _without_texts(image: sitk.Image) -> sitk.Image:
 def _read_file(path: Path) -> sitk.Image:
     if not path.is_file():
         raise FaultError([Fault(str(path), "no such file", "correct the path")])
-    reader = next((name for suffix, name in READERS.items() if path.name.endswith(suffix)), "GDCMImageIO")
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(next((name for suffix, name in READERS.items() if path.name.endswith(suffix)), "GDCMImageIO"))
+    reader.SetFileName(str(path))
     try:
-        return sitk.ReadImage(str(path), imageIO=reader)
+        reader.ReadImageInformation()
+        if math.prod(reader.GetSize()) > MOST_VOXELS:
+            raise FaultError([Fault(str(path), *nifti.TOO_LARGE)])
+        return reader.Execute()
     except RuntimeError as error:
         known = (fault for words, fault in KNOWN_REFUSALS.items() if words in str(error))
         raise FaultError([Fault(str(path), *next(known, UNREADABLE))]) from None
