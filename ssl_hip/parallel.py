@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -58,7 +59,7 @@ def _results(
         return
     number = min(affordable(workers or cores(), memory_mb), len(jobs))
     context = multiprocessing.get_context("spawn")
-    with one_thread(), ProcessPoolExecutor(number, mp_context=context) as pool:
+    with one_thread(), ProcessPoolExecutor(number, context, _end_with_parent) as pool:
         places = {pool.submit(work, job): place for place, job in jobs.items()}
         try:
             yield from ((places[future], future.result()) for future in as_completed(places))
@@ -70,6 +71,16 @@ def _results(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _end_with_parent() -> None:
+    """Watch the parent from a thread: a worker would wait for ever for the next job of one that was killed."""
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

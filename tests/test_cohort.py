@@ -168,6 +168,7 @@ def test_all_problems_of_all_scans_are_told_at_once(scans: Path) -> None:
         ("c", *files(3), "tset"),
         ("d", *files(4), ""),
         ("", "images/s4.nii.gz", "", "train"),
+        ("e", "", "", "train"),
     ]
     for on_error in ("stop", "skip"):  # the list itself is at fault: nothing can be left out
         with pytest.raises(UserError) as caught:
@@ -182,11 +183,42 @@ def test_all_problems_of_all_scans_are_told_at_once(scans: Path) -> None:
             "split 'tset'",
             "filled for some subjects only",
             "no subject",
+            "subject 'e' has no image",
             "subjects 'd' and '' have the same",
         ):
             assert part in str(caught.value)
-        assert len(problems.read(scans.parent)) == 7 and str(scans.parent) not in str(caught.value)
+        assert len(problems.read(scans.parent)) == 8 and str(scans.parent) not in str(caught.value)
     assert {path.name for path in (scans.parent / "data").iterdir()} == {".unfinished", "problems.csv"}
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "<script>alert(1)</script>", "../../a", "a\x1b[2J", "-1", "a\tb"])
+def test_a_name_that_is_a_formula_or_html_or_a_path_is_refused(scans: Path, name: str) -> None:
+    rows = [(name, *files(0), "train"), ("b", *files(1), "train")]
+    with pytest.raises(UserError, match="rename it: a letter") as caught:
+        cohort.build(own(write_manifest(scans, rows), on_error="skip"), scans.parent, workers=1)
+    assert f"subject {name!r}" in str(caught.value)
+    subjects = pd.read_csv(scans.parent / "data/problems.csv").subject
+    assert subjects.tolist() == [repr(name)]  # quoted, so that a spreadsheet takes it for text
+
+
+def test_a_label_map_with_such_a_name_is_refused(scans: Path) -> None:
+    (scans / "labels/s0.nii.gz").rename(scans / "labels/=1+1.nii.gz")
+    with pytest.raises(UserError, match="label map '=1\\+1'; rename it|rename it.*\n.*label map '=1"):
+        cohort.build(settings("labelmaps", "own/labels"), scans.parent, workers=1)
+
+
+@pytest.mark.parametrize("kind", ["link", "path"])
+def test_what_a_manifest_names_elsewhere_is_read_as_a_scan_or_not_at_all(scans: Path, kind: str) -> None:
+    """Scans on other disks, named by links or paths, are usual; of a file that is none nothing is told."""
+    secret = scans.parent.parent / f"{scans.parent.name}-secret.txt"
+    secret.write_text("root:TOP-SECRET:0:0")
+    (scans / "link.nii.gz").symlink_to(secret)
+    image = "link.nii.gz" if kind == "link" else f"../../{secret.name}"
+    rows = [("a", image, "labels/s0.nii.gz", "train"), ("b", *files(1), "train")]
+    with pytest.raises(UserError, match="1 problem.s. in 1 of 2 scan.*\n.*copy") as caught:
+        cohort.build(own(write_manifest(scans, rows)), scans.parent, workers=1)
+    written = (scans.parent / "data/problems.csv").read_text()
+    assert "SECRET" not in str(caught.value) + written and "complete" in written or "not a readable image" in written
 
 
 def test_faulty_scans_are_left_out_when_asked(scans: Path, capsys: pytest.CaptureFixture) -> None:

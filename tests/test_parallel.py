@@ -1,7 +1,10 @@
 import json
+import multiprocessing
 import os
 import signal
+import time
 
+import psutil
 import pytest
 
 from ssl_hip import parallel
@@ -23,6 +26,29 @@ def killed(number):
 def test_a_killed_process_is_explained():
     with pytest.raises(UserError, match="a process of 2 was ended from outside, most often because memory ran out"):
         parallel.run(killed, range(2), "test", 2)
+
+
+def note_and_wait(path):
+    path.write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    notes = [tmp_path / name for name in "ab"]
+    parent = multiprocessing.get_context("spawn").Process(target=parallel.run, args=(note_and_wait, notes, "test", 2))
+    parent.start()
+    wait_until(lambda: all(note.is_file() and note.read_text() for note in notes))
+    parent.kill()
+    parent.join()
+    wait_until(lambda: not any(psutil.pid_exists(int(note.read_text())) for note in notes))
+
+
+def wait_until(holds, seconds=60):
+    """Wait until something holds; fail where it does not."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

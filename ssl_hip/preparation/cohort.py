@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from ssl_hip import parallel
 from ssl_hip.config import ROOT, UserError
 from ssl_hip.images import resampling, volumes
-from ssl_hip.scans import checks, manifest, own_scans, problems
+from ssl_hip.scans import checks, manifest, names, own_scans, problems
 from ssl_hip.scans.manifest import Row
 from ssl_hip.simulation import ct_simulation, phantom
 
@@ -158,7 +158,8 @@ def _sound_label_maps(files: list[Path], cohort: SimpleNamespace, root: Path, wo
     check = partial(checks.check_label_map, values=checks.Values.of(cohort), root=root)
     found = parallel.run(check, files, "check", workers, checks.MEMORY_MB)
     faults = [(manifest.stem(path), fault) for path, each in zip(files, found, strict=True) for fault in each]
-    left_out = problems.settle(faults, len(files), cohort.on_error, root)
+    misnamed = names.faults([manifest.stem(path) for path in files], "label map", cohort.path)
+    left_out = problems.settle(misnamed + faults, len(files), cohort.on_error, root, bool(misnamed))
     return [path for path in files if manifest.stem(path) not in left_out]
 
 

@@ -73,6 +73,8 @@ def _from_root(faults: list[Fault], root: Path) -> list[Fault]:
 def check_scan(image_path: Path | str, label: str, values: Values, root: Path = Path()) -> Checked:
     """Check a CT and its label (paths from root, joined by ";"; empty when unlabelled)."""
     files = labels.paths(label, root) if label else []
+    if not (image_path or files):
+        return Checked([])  # own_scans says so
     if not image_path:
         return Checked([Fault(str(files[0]), "a label without image of its name", "add the image or drop the label")])
     image, faults = _open(image_path)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ssl_hip.config import UserError
 from ssl_hip.images.faults import Fault
-from ssl_hip.scans import checks, layouts, manifest, problems, splits
+from ssl_hip.scans import checks, layouts, manifest, names, problems, splits
 
 
 def rows(cohort: SimpleNamespace, root: Path, workers: int | None = None) -> list[manifest.Row]:
@@ -54,6 +54,10 @@ def _table_faults(table: pd.DataFrame, name: str) -> list[tuple[str, Fault]]:
     found = [(s, Fault(name, f"subject '{s}' occurs more than once", remedy)) for s in doubled if s]
     if not table["subject"].all():
         found.append(("", Fault(name, "a scan has no subject", remedy)))
+    for row in table[(table["image"] == "") & (table["label"] == "")].itertuples():
+        found.append((row.subject, Fault(name, f"subject '{row.subject}' has no image", "name it or drop the row")))
+    for what, column in (("subject", "subject"), ("tag", "tags")):
+        found += names.faults(table[column].unique().tolist(), what, name)
     return found + splits.faults(table, name)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ssl_hip.config import UserError
 from ssl_hip.images.faults import Fault
+from ssl_hip.scans import names
 
 COLUMNS = ["subject", "file", "problem", "remedy", "skipped"]
 SHOWN = 10  # problems of one kind that the terminal shows
@@ -15,7 +16,8 @@ NAME = "data/problems.csv"
 
 def table(found: list[tuple[str, Fault]], skipped: bool = False) -> pd.DataFrame:
     """Return subject, file, problem, remedy and skipped (1: the scan is left out), a row for each problem."""
-    return pd.DataFrame([(subject, *fault, int(skipped)) for subject, fault in found], columns=COLUMNS)
+    rows = [(names.quoted(subject), *fault, int(skipped)) for subject, fault in found]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def read(root: Path) -> pd.DataFrame:
