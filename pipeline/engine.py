@@ -13,6 +13,7 @@ from papermill.engines import NBClientEngine
 from papermill.exceptions import strip_color
 from traitlets.config import Config
 
+from pipeline import orphans
 from pipeline.scrub import scrub
 
 
@@ -41,6 +42,8 @@ class Engine(NBClientEngine):
         draft = str(Path(output_path).with_suffix(".failed.ipynb"))
         Path(draft).parent.mkdir(parents=True, exist_ok=True)
         kwargs["progress_bar"] = False
+        if dvc := orphans.dvc_above():
+            orphans.end_with(dvc)
         try:
             nb = super().execute_notebook(nb, kernel_name, output_path=draft, **kwargs)
         except DeadKernelError:
