@@ -31,8 +31,8 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     labelled_patches: a key of patches.subsets, or "all" for every training patch.
     params: sections model, optimization, train, methods of params.yaml.
     An interrupted training goes on from its checkpoint in build/checkpoints/, beside runs/.
-    Raises FloatingPointError where a loss is not finite, UserError without validation patches that select: best needs
-    or without unlabelled patches that the method needs.
+    Raises UserError where a loss is not finite, without validation patches that select: best needs, without unlabelled
+    patches that the method needs.
     """
     trainer = Trainer(store, method, labelled_patches, draw, params)
     cost = estimate(method, params, store.size, trainer.iterations, trainer.device)
@@ -82,6 +82,7 @@ class Trainer:
         self.iteration, self.history, self.validation, self.kept = 0, [], [], None
         self.seconds_before, self.start = 0.0, time.monotonic()
         self.log, self.watch = defaultdict(list), CollapseWatch(settings.collapse)
+        self.batches = []  # rows of the patches of each iteration since self.log was begun
 
     def checkpoint(self, folder: Path, run: str) -> resume.Checkpoint:
         """Return where this training's state is saved, below a folder, under the name of its run."""
@@ -98,7 +99,7 @@ class Trainer:
                 if row := self.step():
                     bar.set_postfix(iou=f"{row['iou']:.3f}", hd95=f"{row['hd95_mm']:.1f}")
                 bar.update()
-                if checkpoint.due():
+                if checkpoint.due() and self.finite():
                     checkpoint.save(self.state())
         checkpoint.save(self.state())  # the test of a large network takes minutes as well
         return "collapsed" if self.watch.collapsed else "finished"
@@ -132,6 +133,7 @@ class Trainer:
             "kept": kept,
             "watch": vars(self.watch),
             "cycles": cycles,
+            "batches": self.batches,
             "augmentation": self.augment.rng.bit_generator.state,
         }
         return {
@@ -145,7 +147,7 @@ class Trainer:
         """Go on from what `state` returned, for the same parameters and data."""
         told = json.loads(state["told"])
         self.iteration, self.history, self.validation = told["iteration"], told["history"], told["validation"]
-        self.seconds_before = told["seconds"]
+        self.seconds_before, self.batches = told["seconds"], told["batches"]
         self.kept = told["kept"] and told["kept"] | {"weights": state["weights"]}
         vars(self.watch).update(told["watch"])
         for each, saved in zip((self.labelled, self.unlabelled), told["cycles"], strict=False):
@@ -156,23 +158,32 @@ class Trainer:
 
     def batch(self) -> Batch:
         """Return the next patches; unlabelled ones only where the method uses them."""
-        rows = next(self.labelled)
-        image, label, distance = self.store.training(rows, self.device, self.augment)
-        if self.unlabelled is None:
-            return Batch(image, label, distance)
-        return Batch(image, label, distance, *self.store.training(next(self.unlabelled), self.device, self.augment))
+        rows = [next(each) for each in (self.labelled, self.unlabelled) if each]
+        self.batches.append(np.concatenate(rows).tolist())
+        maps = [each for part in rows for each in self.store.training(part, self.device, self.augment)]
+        return Batch(*maps)
 
     def record(self, iteration: int, log: dict[str, list[torch.Tensor]]) -> None:
-        """Average what was logged since the last call; raise FloatingPointError where a loss is not finite."""
-        row = {name: float(torch.stack(values).nanmean()) for name, values in log.items()}
-        row["loss"] = float(torch.stack(log["loss"]).mean())
-        log.clear()
-        if not math.isfinite(row["loss"]):
-            raise FloatingPointError(
-                f"the loss is not finite before iteration {iteration} of {self.iterations}: {row}; "
-                "lower optimization.learning_rate or set optimization.precision to float32 in params.yaml"
+        """Average what was logged since the last call; raise UserError where a loss or a weight is not finite."""
+        row, losses = {name: float(torch.stack(values).nanmean()) for name, values in log.items()}, log.pop("loss")
+        row["loss"] = float(torch.stack(losses).mean())
+        if not (math.isfinite(row["loss"]) and self.finite()):
+            wrong = [math.isfinite(loss) for loss in losses[:-1]]
+            at = wrong.index(False) if False in wrong else len(wrong)
+            patches = self.store.table("train").patch.iloc[self.batches[at]].tolist()
+            raise UserError(
+                f"the loss is not finite at iteration {iteration - len(losses) + at + 1} of {self.iterations} (patches "
+                f"{', '.join(map(str, patches))} of data/patches/patches.csv); lower optimization.learning_rate, set "
+                "optimization.gradient_clip to 1 or optimization.precision to float32 in params.yaml. The last "
+                "checkpoint before, if one was due, stays in build/checkpoints/"
             )
+        log.clear()
+        self.batches.clear()
         self.history.append({"iteration": iteration, **row})
+
+    def finite(self) -> bool:
+        """Say whether all weights of the student are finite numbers."""
+        return bool(torch.stack([weight.isfinite().all() for weight in self.networks.student.parameters()]).all())
 
     def validate(self, iteration: int) -> dict:
         """Score the network that `optimization.network` names; keep its weights if `optimization.select` says so.

@@ -1,17 +1,21 @@
 """The training loop: what it writes, that it repeats itself, that unlabelled labels cannot leak, collapse, NaN."""
 
+import io
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import write_balls
 from safetensors.torch import load_file
 
-from ssl_hip import trainer
+from ssl_hip import resume, trainer
 from ssl_hip.collapse import CollapseWatch
 from ssl_hip.config import UserError
+from ssl_hip.learner import Learner
 from ssl_hip.patch_store import REGION_ERRORS, PatchStore
 
 METHODS = ["supervised", "mean_teacher", "uamt", "cct", "mtc", "dtc", "embedding_matching"]
@@ -144,9 +148,32 @@ def test_auxiliary_heads_are_not_exported(store, params, tmp_path):
 
 def test_not_a_number_stops_the_run_and_writes_nothing(store, params, tmp_path):
     params.optimization.learning_rate = 1e30
-    with pytest.raises(FloatingPointError, match=r"learning_rate.*params\.yaml"):
+    with pytest.raises(UserError, match=r"learning_rate.*params\.yaml"):
         trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_first_batch_with_a_loss_that_is_not_finite_is_named(store, params, tmp_path, monkeypatch):
+    batches = []
+    step = Learner.step
+
+    def poisoned(self, batch, iteration, iterations):
+        batches.append(batch)
+        if iteration == 5:
+            batch.image.mul_(np.nan)
+        return step(self, batch, iteration, iterations)
+
+    monkeypatch.setattr(Learner, "step", poisoned)
+    monkeypatch.setattr(resume, "SECONDS", 0)
+    with pytest.raises(UserError, match="not finite at iteration 6 of 8 .patches (.*) of data") as caught:
+        trainer.train(tmp_path / "runs/mean_teacher-2-0", store, "mean_teacher", "2", 0, params)
+    named = re.search(r"patches ([\d, ]+) of", str(caught.value))[1].split(", ")
+    rows = store.table("train").set_index("patch").row[[int(name) for name in named]].tolist()
+    labelled = store.labelled("2", 0).tolist()
+    assert set(rows[:2]) <= set(labelled) and not set(rows[2:]) & set(labelled) and len(rows) == 4
+    (kept,) = (tmp_path / "build/checkpoints").iterdir()
+    state = torch.load(io.BytesIO(kept.read_bytes()[resume.DIGEST :]), weights_only=True)
+    assert json.loads(state["told"])["iteration"] == 5  # the last one that was in order
 
 
 def test_a_collapsed_run_ends_early_and_is_scored(store, params, tmp_path, monkeypatch):
