@@ -42,8 +42,7 @@ class Engine(NBClientEngine):
         draft = str(Path(output_path).with_suffix(".failed.ipynb"))
         Path(draft).parent.mkdir(parents=True, exist_ok=True)
         kwargs["progress_bar"] = False
-        if dvc := orphans.dvc_above():
-            orphans.end_with(dvc)
+        orphans.end_with(orphans.starters())
         try:
             nb = super().execute_notebook(nb, kernel_name, output_path=draft, **kwargs)
         except DeadKernelError:

@@ -10,16 +10,22 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pipeline import run_info
+from filelock import FileLock, Timeout
+
+from pipeline import orphans, run_info
 
 LOGS = Path("build/logs")
+LOCK = Path("build/repro.lock")
 BEFORE = ("check", "source", "patches")
 PARALLEL = ("train", "ablation", "ceiling")
 BUSY = re.compile(r"is busy, it is being blocked|Unable to acquire lock")
@@ -31,6 +37,21 @@ class StageError(Exception):
     """A stage failed; the message says which one and shows the end of its output."""
 
 
+class BusyError(StageError):
+    """Another DVC holds files that this one needs."""
+
+
+def patiently(work: Callable[[], Any], tries: int = 20) -> Any:
+    """Return the result of some work of DVC; where a neighbour's files are in its way, wait and try again."""
+    for left in reversed(range(tries)):
+        try:
+            return work()
+        except BusyError:
+            if not left:
+                raise
+            time.sleep(random.uniform(0.5, 3))
+
+
 def dvc(*arguments: str) -> list[str]:
     """Return a dvc command line that waits its turn at DVC's lock."""
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
@@ -40,8 +61,13 @@ def asked(*arguments: str, root: Path | None = None) -> str:
     """Return what a dvc command prints; root: a repository elsewhere. Raises StageError where it fails."""
     done = subprocess.run(dvc(*arguments), cwd=root, capture_output=True, text=True)
     if done.returncode:
-        raise StageError(f"dvc {arguments[0]} failed:\n{done.stderr.strip()}")
+        raise error_of(done.stderr)(f"dvc {arguments[0]} failed:\n{done.stderr.strip()}")
     return done.stdout
+
+
+def error_of(output: str) -> type[StageError]:
+    """Return the kind of error that DVC's output tells."""
+    return BusyError if BUSY.search(output) else StageError
 
 
 def status(*targets: str, root: Path | None = None) -> dict[str, list]:
@@ -51,7 +77,7 @@ def status(*targets: str, root: Path | None = None) -> dict[str, list]:
 
 def changed(*targets: str) -> list[str]:
     """Return the names of the stages that `dvc repro` would run, as far as DVC can tell before running any."""
-    return list(status(*targets))
+    return list(patiently(lambda: status(*targets)))
 
 
 def run(arguments: list[str], log: Path, echo: bool) -> None:
@@ -71,7 +97,8 @@ def run(arguments: list[str], log: Path, echo: bool) -> None:
             process.terminate()
             raise
     if code:
-        raise StageError(explain(log.read_bytes().decode("utf-8", "replace"), log))
+        text = log.read_bytes().decode("utf-8", "replace")
+        raise error_of(text)(explain(text, log))
 
 
 def explain(text: str, log: Path) -> str:
@@ -86,16 +113,8 @@ def explain(text: str, log: Path) -> str:
 
 
 def train(stage: str) -> None:
-    """Run one training stage; when DVC's files are held by a neighbour, wait and try again."""
-    log = LOGS / f"{stage.replace('@', '-')}.log"
-    for attempt in range(20):
-        try:
-            run(dvc("repro", "--single-item", stage), log, echo=False)
-            return
-        except StageError:
-            if attempt == 19 or not BUSY.search(log.read_text(encoding="utf-8", errors="replace")):
-                raise
-            time.sleep(random.uniform(0.5, 3))
+    """Run one training stage."""
+    run(dvc("repro", "--single-item", stage), LOGS / f"{stage.replace('@', '-')}.log", echo=False)
 
 
 def tell_cost(pending: list[str]) -> None:
@@ -109,7 +128,7 @@ def train_all(pending: list[str], jobs: int, work: Callable[[str], None] = train
     """Run trainings by `jobs` workers, showing all that run; after a failure start no more, then raise it."""
     print(f"{len(pending)} trainings to do, {jobs} at once; their output: {LOGS}/", flush=True)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(work, stage): stage for stage in pending}
+        futures = {pool.submit(patiently, partial(work, stage)): stage for stage in pending}
         screen = Screen()
         try:
             while not all(future.done() for future in futures):
@@ -120,6 +139,7 @@ def train_all(pending: list[str], jobs: int, work: Callable[[str], None] = train
             screen.show(futures)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
+            orphans.stop_children()
             raise
     for future in futures:
         if not future.cancelled():
@@ -176,13 +196,13 @@ def reproduce(jobs: int) -> None:
         print("Nothing has changed since the last run: all results are up to date.")
         return
     watch = run_info.Stopwatch()
-    run(dvc("repro", *BEFORE), LOGS / "before.log", echo=True)
+    patiently(lambda: run(dvc("repro", *BEFORE), LOGS / "before.log", echo=True))
     watch.lap("before_trainings")
     if pending := changed(*PARALLEL):
         tell_cost(pending)
         train_all(pending[::-1], jobs)  # the longest stand last in params.yaml; begun first, they end together
     watch.lap("trainings")
-    run(dvc("repro"), LOGS / "after.log", echo=True)
+    patiently(lambda: run(dvc("repro"), LOGS / "after.log", echo=True))
     watch.lap("after_trainings")
     run_info.write(watch.read(), len(pending), jobs)
 
@@ -195,8 +215,16 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["PYTHONPATH"] = os.getcwd()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.environ[orphans.STARTER] = str(os.getpid())
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: nothing goes on unseen
+    LOCK.parent.mkdir(exist_ok=True)
     try:
-        reproduce(max(1, arguments.jobs))
+        with FileLock(LOCK, timeout=0):
+            reproduce(max(1, arguments.jobs))
+    except Timeout:
+        sys.exit("Another 'make repro' runs in this folder; wait for it, or stop it with Ctrl-C where it was started.")
     except StageError as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:

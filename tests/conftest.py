@@ -1,6 +1,8 @@
 """Fixtures: parameters of the smallest possible training, and patches of noisy balls to train on."""
 
 import copy
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,3 +101,11 @@ def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0
 def store(tmp_path, params) -> PatchStore:
     """Patches of balls."""
     return PatchStore(write_balls(tmp_path / "patches", params))
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds; fail where it does not within `seconds`."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import random
 import signal
 import subprocess
@@ -63,15 +62,10 @@ def left(root: Path) -> list[str]:
 
 
 def start(root: Path) -> subprocess.Popen:
-    """Start `make repro`'s command in root, in a session of its own; its output goes to build/kills.log."""
-    environment = os.environ | {"PATH": f"{scratch.BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(root)}
+    """Start `make repro`'s command in root; its output goes to build/kills.log."""
     (root / "build").mkdir(exist_ok=True)
     with (root / "build/kills.log").open("w") as log:
-        return subprocess.Popen(
-            ["python", "-m", "pipeline.jobs", "--jobs", "2"], cwd=root, env=environment, stdin=subprocess.DEVNULL,
-            stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored behind nohup
-        )  # fmt: skip
+        return scratch.start(root, "python", "-m", "pipeline.jobs", "--jobs", "2", output=log)
 
 
 def kill_once(root: Path, rng: random.Random, longest: float) -> dict | None:

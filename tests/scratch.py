@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -39,7 +41,19 @@ def commit(root: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def environment(root: Path) -> dict[str, str]:
+    """Return the environment of a command in the copy, with the copy's own modules first."""
+    return os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(root)}
+
+
 def run(root: Path, *command: str) -> subprocess.CompletedProcess:
-    """Run a command in the copy, with the copy's own modules first."""
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(root)}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    """Run a command in the copy."""
+    return subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True)
+
+
+def start(root: Path, *command: str, output: IO | int = subprocess.PIPE) -> subprocess.Popen:
+    """Start a command in the copy, in a session of its own; a signal that the caller ignores does not stay ignored."""
+    return subprocess.Popen(
+        command, cwd=root, env=environment(root), stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip

@@ -1,9 +1,12 @@
 """Failures on the way: the failing stage and its message are the last lines, and nothing passes for a result."""
 
 import json
+import signal
 
+import psutil
 import pytest
 import scratch
+from conftest import wait_until
 
 from pipeline.jobs import explain
 from ssl_hip.config import ROOT
@@ -57,7 +60,8 @@ TREE = """stages:
 @pytest.fixture
 def project(tmp_path):
     """A small pipeline with the same groups of stages."""
-    for name in ("pipeline/__init__.py", "pipeline/jobs.py", "pipeline/run_info.py", "ssl_hip/__init__.py"):
+    names = [f"pipeline/{name}.py" for name in ("__init__", "jobs", "orphans", "run_info")]
+    for name in [*names, "ssl_hip/__init__.py"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     for name in ("schema", "cost"):
@@ -97,3 +101,19 @@ def test_trainings_that_do_not_fit_the_device_are_not_started(project):
     assert done.returncode == 1 and done.stderr.strip().splitlines()[-1] == "UserError: too large"
     assert "'params.yaml', '--stages'" in done.stdout and "'train@2'" in done.stdout
     assert not (project / "build/run0").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_and_a_second_make_repro_is_refused_meanwhile(project, number):
+    (project / "dvc.yaml").write_text(TREE.replace("CMD", "touch build/began${item.draw} && sleep 600"))
+    running = scratch.start(project, "python", "-m", "pipeline.jobs", "--jobs", "2")
+    wait_until(lambda: (project / "build/began2").exists())
+    below = psutil.Process(running.pid).children(recursive=True)
+    second = scratch.run(project, "python", "-m", "pipeline.jobs")
+    assert second.returncode == 1 and second.stderr.startswith("Another 'make repro' runs in this folder")
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=120)
+    assert running.returncode == 1 and errors.endswith("Stopped. 'make repro' goes on with what is missing.\n")
+    wait_until(lambda: not any(process.is_running() for process in below))
+    done = jobs(project, "echo > build/run${item.draw}")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -6,6 +6,7 @@ import time
 
 import psutil
 import pytest
+from conftest import wait_until
 
 from ssl_hip import parallel
 from ssl_hip.config import UserError
@@ -41,14 +42,6 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     parent.kill()
     parent.join()
     wait_until(lambda: not any(psutil.pid_exists(int(note.read_text())) for note in notes))
-
-
-def wait_until(holds, seconds=60):
-    """Wait until something holds; fail where it does not."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
