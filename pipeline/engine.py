@@ -13,8 +13,10 @@ from papermill.engines import NBClientEngine
 from papermill.exceptions import strip_color
 from traitlets.config import Config
 
-from pipeline import orphans
+from pipeline import advice, orphans
 from pipeline.scrub import scrub
+
+SO_FAR = "The notebook as far as it came: "
 
 
 class Client(PapermillNotebookClient):
@@ -46,7 +48,8 @@ class Engine(NBClientEngine):
         try:
             nb = super().execute_notebook(nb, kernel_name, output_path=draft, **kwargs)
         except DeadKernelError:
-            fail(f"The notebook's process died, most often for lack of memory. So far: {draft}", 138)
+            died = "The notebook's process died, most often for lack of memory."
+            fail(f"{died}\n{advice.remedy(died)}\n{SO_FAR}{draft}", 138)
         for cell in nb.cells:
             for output in cell.get("outputs", []):
                 if output.output_type == "error":
@@ -64,11 +67,15 @@ class Engine(NBClientEngine):
 
 
 def describe(error: dict, draft: str) -> str:
-    """Return the text for a failed cell: a UserError's message alone, else the traceback; the message comes last."""
-    kept = f"(notebook with the error: {draft})\n"
+    """Return the text for a failed cell: a traceback where it is a bug, else what to do; the draft is named last."""
+    told = f"{error['ename']}: {error['evalue']}"
     if error["ename"] == "UserError":
-        return f"{kept}UserError: {error['evalue']}"
-    return kept + strip_color("\n".join(error["traceback"]))
+        text = told
+    elif remedy := advice.remedy(told):
+        text = f"{told}\n{remedy}"
+    else:
+        text = strip_color("\n".join(error["traceback"]))
+    return f"{text}\n{SO_FAR}{draft}"
 
 
 def fail(message: str, status: int):

@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline import orphans, run_info
+from pipeline import advice, orphans, run_info
 
 LOGS = Path("build/logs")
 LOCK = Path("build/repro.lock")
@@ -109,6 +109,9 @@ def explain(text: str, log: Path) -> str:
     body = "\n".join(line for line in lines if not NOISE.match(line)).strip()
     _, mark, message = body.rpartition("UserError: ")
     shown = mark + message if mark else "\n".join(body.split("\n")[-TAIL:])
+    remedy = advice.remedy(shown)
+    if remedy and remedy not in shown:
+        shown = f"{shown}\n\n{remedy}"
     return f"Stage {stage[1] if stage else '?'} failed; all of its output: {log}\n\n{shown}"
 
 

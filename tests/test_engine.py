@@ -29,6 +29,7 @@ def execute(folder, *cells: str):
     return scratch.run(folder, "papermill", "--engine", "ssl_hip", "in.ipynb", "out.ipynb", "-p", "draw", "3")
 
 
+SO_FAR = "The notebook as far as it came: out.failed.ipynb\n"
 LIVELY = """import sys, time, warnings
 from IPython.display import display
 from ipywidgets import IntSlider
@@ -54,25 +55,33 @@ def test_two_runs_give_the_same_bytes_and_show_progress(tmp_path):
     assert not (tmp_path / "out.failed.ipynb").exists()
 
 
-def test_user_error_is_the_last_thing_on_the_terminal(tmp_path):
+def test_user_error_is_the_last_thing_on_the_terminal_but_where_the_notebook_is(tmp_path):
     done = execute(
         tmp_path, "print('before')", "from ssl_hip.config import UserError\nraise UserError('mend x\\nand y')"
     )
     assert done.returncode == 1
-    assert done.stderr.endswith("UserError: mend x\nand y\n") and "Traceback" not in done.stderr
+    assert done.stderr.endswith(f"UserError: mend x\nand y\n{SO_FAR}") and "Traceback" not in done.stderr
     assert not (tmp_path / "out.ipynb").exists()
     assert "before" in (tmp_path / "out.failed.ipynb").read_text(encoding="utf-8")
 
 
 def test_other_errors_show_their_traceback(tmp_path):
     done = execute(tmp_path, "1 / 0")
-    assert done.returncode == 1 and done.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert done.returncode == 1 and done.stderr.endswith(f"ZeroDivisionError: division by zero\n{SO_FAR}")
     assert "Traceback" in done.stderr and not (tmp_path / "out.ipynb").exists()
 
 
 def test_a_dead_kernel_is_named(tmp_path):
     done = execute(tmp_path, "import os; os._exit(9)")
-    assert done.returncode == 138 and "memory" in done.stderr.splitlines()[-1]
+    assert done.returncode == 138
+    assert "most often for lack of memory.\nMemory ran out. JOBS=1" in done.stderr and done.stderr.endswith(SO_FAR)
+
+
+def test_a_full_disk_gives_a_remedy_and_no_traceback(tmp_path):
+    done = execute(tmp_path, "with open('/dev/full', 'w') as file:\n    file.write('x' * 100_000)")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()[-3:]
+    assert lines[0] == "OSError: [Errno 28] No space left on device" and lines[1].startswith("The disk is full. Free")
 
 
 def test_notebooks_run_side_by_side(tmp_path):

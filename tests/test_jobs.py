@@ -60,7 +60,7 @@ TREE = """stages:
 @pytest.fixture
 def project(tmp_path):
     """A small pipeline with the same groups of stages."""
-    names = [f"pipeline/{name}.py" for name in ("__init__", "jobs", "orphans", "run_info")]
+    names = [f"pipeline/{name}.py" for name in ("__init__", "advice", "jobs", "orphans", "run_info")]
     for name in [*names, "ssl_hip/__init__.py"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())

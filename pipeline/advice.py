@@ -1,0 +1,26 @@
+"""What to do about errors that are neither a mistake in the input nor a bug: a full disk, memory, rights."""
+
+import re
+
+REMEDIES = (
+    (
+        r"No space left on device|Disk quota exceeded|File too large",
+        "The disk is full. Free some space ('make clean'; 'dvc gc --workspace' drops older results) and start again: "
+        "what is finished is kept.",
+    ),
+    (
+        r"MemoryError|out of memory|not enough memory|[Cc]an(no|')t allocate memory|Unable to allocate|bad_alloc|"
+        r"Failed to allocate|process died",
+        "Memory ran out. JOBS=1 trains one at a time; optimization.checkpointing: true, or a smaller "
+        "optimization.batch_size, patches.edge or model.width in params.yaml need less.",
+    ),
+    (
+        r"Read-only file system|Permission denied|Operation not permitted",
+        "This folder or file cannot be written or read by you: change its rights, or clone into a folder of your own.",
+    ),
+)
+
+
+def remedy(text: str) -> str | None:
+    """Return what to do about an error that a text tells, None where nothing is known."""
+    return next((words for pattern, words in REMEDIES if re.search(pattern, text)), None)
