@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-browser lint lab predict bench study figures prune clean
+.PHONY: help setup repro test test-browser torture lint lab predict bench study figures prune clean
 
 help:        ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test: lint   ## lint, unit tests, and the smoke profile end to end in a scratch 
 
 test-browser: setup ## the explorer in JupyterLab, by mouse and keyboard; needs Chromium or Chrome. Screenshots: build/browser/
 	python -m pytest -m browser tests/browser
+
+torture: setup ## kill make repro at KILLS=50 random moments and compare its files with an uninterrupted one (an hour)
+	python -m pytest -m torture -s tests/test_torture.py
 
 lab: setup   ## JupyterLab on this machine only, token on; opens on notebooks/00_start_here.ipynb
 	jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \

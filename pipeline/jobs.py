@@ -29,7 +29,9 @@ LOCK = Path("build/repro.lock")
 BEFORE = ("check", "source", "patches")
 PARALLEL = ("train", "ablation", "ceiling")
 BUSY = re.compile(r"is busy, it is being blocked|Unable to acquire lock")
-NOISE = re.compile(r"^(Running stage|Updating lock file|ERROR: failed to reproduce|[A-Z]\w+ [Nn]otebook\b|> )")
+NOISE = re.compile(
+    r"^(Running stage|Updating lock file|ERROR: failed to reproduce|(In|Out)put Notebook:|Executing notebook|> )"
+)
 TAIL = 30
 
 

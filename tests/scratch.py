@@ -46,9 +46,9 @@ def environment(root: Path) -> dict[str, str]:
     return os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(root)}
 
 
-def run(root: Path, *command: str) -> subprocess.CompletedProcess:
-    """Run a command in the copy."""
-    return subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True)
+def run(root: Path, *command: str, **changes: str) -> subprocess.CompletedProcess:
+    """Run a command in the copy, with changes of the environment."""
+    return subprocess.run(command, cwd=root, env=environment(root) | changes, capture_output=True, text=True)
 
 
 def start(root: Path, *command: str, output: IO | int = subprocess.PIPE) -> subprocess.Popen:

@@ -1,7 +1,9 @@
-"""The smoke profile from nothing to the tables, twice: the second run leaves dvc.lock as it was."""
+"""The smoke profile from nothing to the tables, killed on the way; uninterrupted, the same bytes come out."""
 
 import json
+import random
 
+import kills
 import pytest
 import scratch
 
@@ -10,9 +12,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Reproduce the smoke profile once; hand out the folder with dvc.lock added to git."""
-    root = scratch.copy(tmp_path_factory.mktemp("smoke"))
-    scratch.commit(root)
+    """Reproduce the smoke profile once, after three kills; hand out the folder with dvc.lock added to git."""
+    root, rng = kills.project(tmp_path_factory.mktemp("smoke")), random.Random(0)
+    for _ in range(3):
+        killed = kills.kill_once(root, rng, longest=30)
+        assert killed is None or not killed["orphans"], killed
     done = scratch.run(root, "python", "-m", "pipeline.jobs")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     assert scratch.git(root, "add", "-f", "dvc.lock", "results").returncode == 0
@@ -30,8 +34,9 @@ def test_nothing_to_do_the_second_time(project):
     assert done.returncode == 0 and "Running stage" not in done.stdout
 
 
-def test_running_again_gives_the_same_bytes(project):
-    done = scratch.run(project, "dvc", "repro", "--force")
+def test_uninterrupted_one_by_one_under_another_user_name_time_zone_and_locale_the_bytes_are_the_same(project):
+    changes = {"USER": "x", "LOGNAME": "x", "TZ": "Asia/Kathmandu", "LC_ALL": "C", "LANG": "C", "OMP_NUM_THREADS": "4"}
+    done = scratch.run(project, "dvc", "repro", "--force", **changes)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     warnings = [line for line in (done.stdout + done.stderr).splitlines() if "Warning:" in line]
     assert not warnings  # reports leave them out, a reader of the terminal or of JupyterLab sees them

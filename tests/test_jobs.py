@@ -8,6 +8,7 @@ import pytest
 import scratch
 from conftest import wait_until
 
+from pipeline import advice
 from pipeline.jobs import explain
 from ssl_hip.config import ROOT
 
@@ -27,6 +28,23 @@ def test_a_users_mistake_stands_alone_at_the_end(tmp_path):
     assert text.startswith("Stage cohort failed") and text.endswith(
         "\n\nUserError: scan.nii.gz: missing;\nput it there"
     )
+
+
+FULL = "OSError: [Errno 28] No space left on device"
+
+
+@pytest.mark.parametrize(
+    "message", ["UserError: mend it", "Traceback\nValueError: no", f"{FULL}\n{advice.remedy(FULL)}"]
+)
+def test_the_notebook_that_failed_is_the_last_line(tmp_path, message):
+    last = "The notebook as far as it came: x.failed.ipynb"
+    text = explain(DVC_LOG.format(end=f"{message}\n{last}"), tmp_path / "log")
+    assert text.endswith(f"{message}\n{last}")
+
+
+def test_a_full_disk_under_dvc_itself_gives_the_remedy(tmp_path):
+    text = explain(DVC_LOG.format(end=f"ERROR: unexpected error - {FULL}"), tmp_path / "log")
+    assert text.endswith(f"{FULL}\n\n{advice.remedy(FULL)}")
 
 
 def test_a_bug_shows_the_end_of_the_output(tmp_path):

@@ -108,6 +108,7 @@ def test_final_tables_are_those_of_the_main_results(tmp_path):
         ({"uamt": 6.0}, False, 3, 0.6, False),
         ({"ceiling": 1.0}, True, 3, 1 / 3, False),
         ({"worse": 13.0}, True, 2, 0.2, False),
+        ({"unfinished": 1.0}, True, 3, 0.6, True),  # of one draw: no mean that could be compared
     ],
 )
 def test_the_goal_needs_all_of_its_parts(changes, lowest, better, closed, reached):
@@ -115,6 +116,8 @@ def test_the_goal_needs_all_of_its_parts(changes, lowest, better, closed, reache
     hd95 |= {name: [value] * len(hd95[name]) for name, value in changes.items() if name in hd95}
     if "worse" in changes:
         hd95["embedding_matching"], hd95["uamt"] = [7.0, 7, changes["worse"]], [9.5] * 3
+    if "unfinished" in changes:
+        hd95["dtc"] = [changes["unfinished"]]
     rows = [(name, draw, value) for name, values in hd95.items() for draw, value in enumerate(values)]
     tests = {"method": "embedding_matching", "rival": "supervised", "unit": "scan", "metric": "hd95_mm", "p_holm": 0.01}
     tests = pd.DataFrame([tests | {key: value for key, value in changes.items() if key == "p_holm"}])
