@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import torch
-from safetensors.torch import load_file
 
+from ssl_hip import weights
 from ssl_hip.config import UserError
 from ssl_hip.images import resampling, volumes
 from ssl_hip.images.faults import FaultError
@@ -23,6 +23,7 @@ from ssl_hip.unet import UNet3d
 from ssl_hip.windows import sliding_window
 
 BODY_HU = -300.0  # below fat: a window without a voxel above holds air only, hence no bone
+NEEDED = ("network", "model", "sha256", "spacing_mm", "patch_size", "normalization", "precision")  # of run.json
 PASSES = 5  # stochastic passes of the uncertainty map
 
 
@@ -58,11 +59,12 @@ def load_network(folder: Path | str, name: str | None = None) -> UNet3d:
     name: student or teacher; None for the one that run.json names.
     """
     info = _read_info(Path(folder))
-    weights = Path(folder) / f"{name or info['network']}.safetensors"
-    if not weights.is_file():
-        raise UserError(_no_weights(Path(folder), weights.name))
+    name = name or info["network"]
+    path = Path(folder) / f"{name}.safetensors"
+    if not path.is_file():
+        raise UserError(_no_weights(Path(folder), path.name))
     network = UNet3d(**info["model"])
-    network.load_state_dict(load_file(weights))
+    network.load_state_dict(weights.read(path, info["sha256"][name]))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return network.to(device, memory_format=torch.channels_last_3d).eval()
 
@@ -85,15 +87,29 @@ def _to_device(network: UNet3d, x: torch.Tensor) -> torch.Tensor:
 def _read_info(folder: Path) -> dict:
     if not (folder / "run.json").is_file():
         raise UserError(_no_weights(folder, "run.json"))
-    return json.loads((folder / "run.json").read_text())
+    try:
+        info = json.loads((folder / "run.json").read_text())
+        missing = [key for key in NEEDED if key not in info]
+    except ValueError:
+        raise UserError(f"{folder / 'run.json'}: damaged; 'dvc checkout --force {folder}' brings it back") from None
+    if missing:
+        raise UserError(
+            f"{folder}: from another version of this code (run.json lacks {', '.join(missing)}); train it again: "
+            f"dvc repro --force --single-item {_stage(folder)}"
+        )
+    return info
+
+
+def _stage(folder: Path) -> str:
+    """Return the DVC stage that makes a run."""
+    return f"ceiling@{folder.name.split('-')[-1]}" if folder.name.startswith("ceiling") else f"train@{folder.name}"
 
 
 def _no_weights(folder: Path, missing: str) -> str:
-    stage = f"ceiling@{folder.name.split('-')[-1]}" if folder.name.startswith("ceiling") else f"train@{folder.name}"
     finished = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/run.json"))) or "none"
     return (
-        f"{folder}: no finished run ({missing} is missing); 'make repro' trains all, 'dvc repro {stage}' this one "
-        f"if params.yaml lists it; finished in {folder.parent}: {finished}"
+        f"{folder}: no finished run ({missing} is missing); 'make repro' trains all, 'dvc repro {_stage(folder)}' this "
+        f"one if params.yaml lists it; finished in {folder.parent}: {finished}"
     )
 
 

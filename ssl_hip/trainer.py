@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
-from ssl_hip import metrics, resume
+from ssl_hip import metrics, resume, weights
 from ssl_hip.augmentation import Augmentation
 from ssl_hip.collapse import CollapseWatch
 from ssl_hip.config import UserError
@@ -195,11 +194,11 @@ class Trainer:
         row = {"iteration": iteration, "iou": scores.iou.mean(), "hd95_mm": scores.hd95_mm.mean(), **share}
         self.validation.append(row)
         if self.settings.select == "last" or self.kept is None or row["hd95_mm"] < self.kept["hd95_mm"]:
-            weights = {
+            copies = {
                 name: {key: value.detach().clone() for key, value in getattr(self.networks, name).state_dict().items()}
                 for name in ("student", "teacher")
             }
-            self.kept = row | {"weights": weights}
+            self.kept = row | {"weights": copies}
         return row
 
     def test(self) -> pd.DataFrame:
@@ -208,9 +207,9 @@ class Trainer:
         Without test patches on the validation patches instead: column split says which.
         """
         tables, (split, rows) = [], self.store.scored(self.draw)
-        for name, weights in self.kept["weights"].items():
+        for name, kept in self.kept["weights"].items():
             network = getattr(self.networks, name)
-            network.load_state_dict(weights)
+            network.load_state_dict(kept)
             table, _ = self.score(network, split, rows)
             table.insert(0, "network", name)
             table.insert(1, "split", split)
@@ -272,8 +271,7 @@ def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dic
     run.json        status, iterations, and what prediction needs
     """
     run.mkdir(parents=True, exist_ok=True)
-    for name, weights in trainer.kept["weights"].items():
-        save_file({key: value.cpu().contiguous() for key, value in weights.items()}, run / f"{name}.safetensors")
+    hashes = weights.write(run, trainer.kept["weights"])
     pd.DataFrame(trainer.history).to_csv(run / "history.csv", index=False, float_format="%.6g")
     pd.DataFrame(trainer.validation).to_csv(run / "validation.csv", index=False, float_format="%.6g")
     scores.to_csv(run / "scores.csv", index=False, float_format="%.6g")
@@ -287,6 +285,7 @@ def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dic
         "patch_size": trainer.store.size,
         "spacing_mm": trainer.store.spacing_mm,
         "normalization": trainer.store.normalization.to_dict(),
+        "sha256": hashes,
     }
     (run / "run.json").write_text(json.dumps(info, indent=2) + "\n")
     return info

@@ -1,13 +1,13 @@
 import json
+import shutil
 from functools import partial
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from safetensors.torch import save_file
 
-from ssl_hip import prediction
+from ssl_hip import prediction, weights
 from ssl_hip.images import volumes
 from ssl_hip.normalization import Normalization
 from ssl_hip.unet import UNet3d
@@ -40,8 +40,8 @@ def scan(tmp_path):
 def run(tmp_path):
     folder = tmp_path / "runs/supervised-8-0"
     folder.mkdir(parents=True)
-    save_file(UNet3d(**MODEL).state_dict(), folder / "student.safetensors")
     info = {
+        "sha256": weights.write(folder, {"student": UNet3d(**MODEL).state_dict()}),
         "network": "student",
         "model": MODEL,
         "spacing_mm": 2.0,
@@ -135,19 +135,32 @@ def mistakes(scan, run, tmp_path):
     picture, empty = tmp_path / "picture.nii.gz", tmp_path / "runs/uamt-8-1"
     volumes.write(volumes.read_image(scan) > 400, picture)
     empty.mkdir()
-    (empty / "run.json").write_text('{"network": "teacher"}')
+    info = json.loads((run / "run.json").read_text())
+    (empty / "run.json").write_text(json.dumps(info | {"network": "teacher"}))
+    older, torn, swapped = (tmp_path / f"runs/dtc-8-{draw}" for draw in (1, 2, 3))
+    for folder in (older, torn, swapped):
+        shutil.copytree(run, folder)
+    (older / "run.json").write_text(json.dumps({key: info[key] for key in info if key != "sha256"}))
+    (torn / "run.json").write_text(json.dumps(info)[:40])
+    content = bytearray((swapped / "student.safetensors").read_bytes())
+    content[-1] ^= 1
+    (swapped / "student.safetensors").write_bytes(content)
     return {
         "missing scan": ("no such file", tmp_path / "no.nii.gz", run, tmp_path / "out"),
         "no CT": ("8-bit", picture, run, tmp_path / "out"),
         "unknown run": ("dvc repro train@dtc-8-0'", scan, tmp_path / "runs/dtc-8-0", tmp_path / "out"),
         "unknown ceiling": ("ceiling@3'", scan, tmp_path / "runs/ceiling-all-3", tmp_path / "out"),
         "run without weights": ("teacher.safetensors is missing", scan, empty, tmp_path / "out"),
+        "run of an older version": ("lacks sha256); train it again: dvc repro --force", scan, older, tmp_path / "out"),
+        "run.json cut off": ("run.json: damaged; 'dvc checkout", scan, torn, tmp_path / "out"),
+        "weights with a bit flipped": ("safetensors: damaged, or not the weights", scan, swapped, tmp_path / "out"),
         "output is a file": ("is a folder", scan, run, tmp_path / "mask.nii.gz"),
         "output below a file": ("not below a file", scan, run, scan / "out"),
     }
 
 
 MISTAKES = ["missing scan", "no CT", "unknown run", "unknown ceiling", "run without weights"]
+MISTAKES += ["run of an older version", "run.json cut off", "weights with a bit flipped"]
 
 
 @pytest.mark.parametrize("name", [*MISTAKES, "output is a file", "output below a file"])

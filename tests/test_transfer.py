@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import torch
-from safetensors.torch import save_file
 
-from ssl_hip import config, prediction
+from ssl_hip import config, prediction, weights
 from ssl_hip.config import ROOT, UserError
 from ssl_hip.images import volumes
 from ssl_hip.normalization import Normalization
@@ -59,9 +58,9 @@ def final_run(name="a", draw=0, labelled_patches="4") -> plan.Run:
 
 def write_network(folder) -> None:
     folder.mkdir(parents=True)
-    save_file(UNet3d(**MODEL).state_dict(), folder / "student.safetensors")
+    hashes = weights.write(folder, {"student": UNet3d(**MODEL).state_dict()})
     info = {"network": "student", "model": MODEL, "spacing_mm": SPACING, "patch_size": SIZE, "precision": "float32"}
-    (folder / "run.json").write_text(json.dumps(info | {"normalization": NORMALIZATION}))
+    (folder / "run.json").write_text(json.dumps(info | {"normalization": NORMALIZATION, "sha256": hashes}))
 
 
 @pytest.fixture
