@@ -203,7 +203,7 @@ def test_a_name_that_is_a_formula_or_html_or_a_path_is_refused(scans: Path, name
 
 def test_a_label_map_with_such_a_name_is_refused(scans: Path) -> None:
     (scans / "labels/s0.nii.gz").rename(scans / "labels/=1+1.nii.gz")
-    with pytest.raises(UserError, match="label map '=1\\+1'; rename it|rename it.*\n.*label map '=1"):
+    with pytest.raises(UserError, match="rename it.*\n.*label map '=1"):
         cohort.build(settings("labelmaps", "own/labels"), scans.parent, workers=1)
 
 
@@ -218,7 +218,7 @@ def test_what_a_manifest_names_elsewhere_is_read_as_a_scan_or_not_at_all(scans: 
     with pytest.raises(UserError, match="1 problem.s. in 1 of 2 scan.*\n.*copy") as caught:
         cohort.build(own(write_manifest(scans, rows)), scans.parent, workers=1)
     written = (scans.parent / "data/problems.csv").read_text()
-    assert "SECRET" not in str(caught.value) + written and "complete" in written or "not a readable image" in written
+    assert "SECRET" not in str(caught.value) + written and len(written.splitlines()) == 2
 
 
 def test_faulty_scans_are_left_out_when_asked(scans: Path, capsys: pytest.CaptureFixture) -> None:
