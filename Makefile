@@ -41,7 +41,8 @@ test: lint   ## lint, unit tests, and the smoke profile end to end in a scratch 
 test-browser: setup ## the explorer in JupyterLab, by mouse and keyboard; needs Chromium or Chrome. Screenshots: build/browser/
 	python -m pytest -m browser tests/browser
 
-torture: setup ## kill make repro at KILLS=50 random moments and compare its files with an uninterrupted one (an hour)
+torture: setup ## kill make repro at KILLS=50 random moments and compare what comes out; FUZZ=100000 damaged files (an hour)
+	FUZZ=$(or $(FUZZ),100000) python -m pytest tests/test_fuzz.py
 	python -m pytest -m torture -s tests/test_torture.py
 
 lab: setup   ## JupyterLab on this machine only, token on; opens on notebooks/00_start_here.ipynb
@@ -69,4 +70,4 @@ prune: setup ## remove runs that params.yaml does not name (DVC's cache keeps th
 	@python -m pipeline.grid --prune
 
 clean:       ## remove build/ and tool caches; results, runs and .venv stay
-	rm -rf build .pytest_cache .ruff_cache *.egg-info
+	rm -rf build .hypothesis .pytest_cache .ruff_cache *.egg-info

@@ -1,0 +1,134 @@
+"""Damaged files by the thousand: readers and the parameters' check answer with their own error, or with a result.
+
+A slice of it runs always; `make torture` runs 100,000 (FUZZ says how many). A crash of a library ends the whole test.
+"""
+
+import os
+import resource
+import time
+import warnings
+
+import psutil
+import pytest
+import SimpleITK as sitk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from samples import ct, image, write_dicom
+from scratch import ROOT
+
+from ssl_hip import config, schema
+from ssl_hip.config import UserError
+from ssl_hip.images import volumes
+from ssl_hip.scans import checks, layouts
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".dcm")
+PARTS = {"images": 0.87, "parameters": 0.03, "manifests": 0.1}  # of all inputs; YAML takes a tenth of a second each
+SECONDS, BYTES = 10, 2 << 30  # that one input may take at most
+
+
+def some(part: str):
+    """Return the settings of a test that takes its part of all inputs; the same inputs in every run."""
+    number = max(1, int(int(os.environ.get("FUZZ", 1000)) * PARTS[part]))
+    unchecked = list(HealthCheck)
+    return settings(
+        max_examples=number, deadline=None, derandomize=True, database=None, suppress_health_check=unchecked
+    )
+
+
+@st.composite
+def damages(draw, most: int = 6):
+    """Draw what happens to some bytes: (place as a share of the file or of its header, what, a byte) several times."""
+    place = st.one_of(st.floats(0, 1), st.integers(0, 400))
+    return draw(
+        st.lists(
+            st.tuples(place, st.sampled_from(("set", "cut", "insert", "double")), st.binary(max_size=9)),
+            min_size=1,
+            max_size=most,
+        )
+    )
+
+
+def damaged(content: bytes, steps: list) -> bytes:
+    """Return content after these damages."""
+    for place, what, data in steps:
+        at = int(place * len(content)) if isinstance(place, float) else min(place, len(content))
+        if what == "set":
+            content = content[:at] + data + content[at + len(data) :]
+        elif what == "cut":
+            content = content[:at] + content[at + 4 * len(data) :]
+        elif what == "insert":
+            content = content[:at] + data + content[at:]
+        else:
+            content = content[:at] + content[at : at + 64] * 2 + content[at + 64 :]
+    return content
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> dict[str, bytes]:
+    """A sound file of every format, as small as can be."""
+    folder, contents = tmp_path_factory.mktemp("sound"), {}
+    small = image(ct((4, 5, 6)))
+    for suffix in SUFFIXES[:-1]:
+        sitk.WriteImage(small, str(folder / f"a{suffix}"), useCompression=suffix == ".nii.gz")
+        contents[suffix] = (folder / f"a{suffix}").read_bytes()
+    slices = sorted(write_dicom(folder / "dicom", ct((2, 5, 6))).iterdir())
+    return contents | {".dcm": slices[0].read_bytes()}
+
+
+@pytest.fixture
+def within_limits():
+    """Return a function that runs an action and fails where it takes too long; memory is limited for all of them."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + BYTES, before[1]))
+
+    def run(action):
+        start = time.monotonic()
+        try:
+            return action()
+        except UserError as error:
+            assert str(error)
+        finally:
+            assert time.monotonic() - start < SECONDS
+
+    yield run
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_images(sound, within_limits, tmp_path):
+    @some("images")
+    @given(st.sampled_from(SUFFIXES), damages())
+    def readable_or_told(suffix, steps):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(damaged(sound[suffix], steps))
+        within_limits(lambda: checks.check_image(path))
+        within_limits(lambda: volumes.read_image(path))
+
+    readable_or_told()
+
+
+def test_parameters(within_limits, tmp_path):
+    text = (ROOT / "params/smoke.yaml").read_bytes()
+
+    @some("parameters")
+    @given(damages())
+    def valid_or_told(steps):
+        path = tmp_path / "params.yaml"
+        path.write_bytes(damaged(text, steps))
+        within_limits(lambda: schema.check(config.read_yaml(path)))
+
+    valid_or_told()
+
+
+def test_manifests(within_limits, tmp_path):
+    text = b"subject,image,label,split,metal,tags\na,a.nii.gz,b.nii.gz,train,0,x\nb,c.nrrd,,train,1,\n" * 2
+
+    @some("manifests")
+    @given(damages())
+    def listed_or_told(steps):
+        path = tmp_path / "scans.csv"
+        path.write_bytes(damaged(text, steps))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            within_limits(lambda: layouts.table("manifest", path, [1]))
+
+    listed_or_told()
