@@ -80,8 +80,8 @@ def kill_once(root: Path, rng: random.Random, longest: float) -> dict | None:
         return None
     except subprocess.TimeoutExpired:
         pass
-    told = None
-    processes = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+    first = psutil.Process(running.pid)
+    processes, told = [first, *first.children(recursive=True)], None
     chosen = sorted({role(each) for each in processes} - {None})
     if chosen:
         name, number = rng.choice(chosen), rng.choice(SIGNALS)
@@ -96,7 +96,7 @@ def kill_once(root: Path, rng: random.Random, longest: float) -> dict | None:
     return told | {"exit": running.returncode, "orphans": orphans(root)}
 
 
-def orphans(root: Path, patience: float = 10) -> list[str]:
+def orphans(root: Path, patience: float = 60) -> list[str]:
     """Return what still works in root after the pipeline has ended and `patience` seconds more."""
     end = time.monotonic() + patience
     while (found := left(root)) and time.monotonic() < end:
