@@ -125,6 +125,24 @@ def test_an_interrupted_build_goes_on_where_it_stopped(cohort, monkeypatch, name
     assert not list((cohort.root / "data" / ".unfinished").iterdir())
 
 
+def test_a_scan_replaced_while_patches_are_cut_is_noticed(cohort, monkeypatch):
+    real_cut = cutting.cut
+
+    def replacing(job):
+        result = real_cut(job)
+        if job.number == 2:
+            spoil_image(cohort, 1)  # which is cut already
+        return result
+
+    monkeypatch.setattr(cutting, "cut", replacing)
+    with pytest.raises(UserError, match="cohort.csv: a scan, label or fit was replaced while patches were cut; start"):
+        build(cohort)
+    assert not (cohort.root / "data" / "patches").exists()
+    monkeypatch.setattr(cutting, "cut", real_cut)
+    build(cohort, "after"), build(cohort, "again")
+    assert contents(cohort, "after") == contents(cohort, "again")
+
+
 def test_unfinished_work_of_other_parameters_or_scans_is_not_used(cohort, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt

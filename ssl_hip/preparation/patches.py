@@ -36,10 +36,13 @@ def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int 
     parameters, cohort and scans decide.
     """
     cohort, data = manifest.read(cohort_csv), cohort_csv.parent
-    name = parallel.fingerprint([params, cohort_csv.read_text()], scan_files(cohort, data))
+    inputs = [params, cohort_csv.read_text()], scan_files(cohort, data)
+    name = parallel.fingerprint(*inputs)
     unfinished = folder.parent / ".unfinished" / f"patches-{name}"
     jobs = plan_jobs(params, cohort, data, unfinished)
     rows = parallel.run(cutting.cut, jobs, "cutting", workers, max(map(cutting.memory_mb, jobs)), unfinished)
+    if parallel.fingerprint(*inputs) != name:
+        raise UserError(f"{cohort_csv}: a scan, label or fit was replaced while patches were cut; start again")
     table = choose_test(table_of(jobs, rows, params.shape_model.groups_mm), params)
     write(unfinished / folder.name, table, cubes_of(jobs, table), params.patches)
     shutil.rmtree(folder, ignore_errors=True)
