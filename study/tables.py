@@ -1,7 +1,7 @@
 """Tables of the final runs, as those of the main results: `python -m study.tables`, from results/study/ alone.
 
-table1.csv and wilcoxon.csv as in results/; by_draw.csv: a row a run; differences.csv: each run's name against the
-supervised network, by draw; goal.csv: whether embedding matching does what the study hoped for.
+table1.csv (of names with all draws) and wilcoxon.csv as in results/; by_draw.csv: a row a run; differences.csv: each
+run's name against the supervised network, by draw; goal.csv: whether embedding matching does what the study hoped for.
 """
 
 from pathlib import Path
@@ -29,19 +29,30 @@ def finished(folder: Path = records.FOLDER) -> tables.Runs:
     return tables.Runs(scores.rename(columns={"scan": "subject"}), curves.rename(columns=by_name), pd.DataFrame(), info)
 
 
+def comparable(runs: tables.Runs) -> tables.Runs:
+    """Return the runs of names that have as many draws as the base, and the ceiling's: means of fewer say little."""
+    draws = runs.info.method.value_counts()
+    names = draws.index[(draws >= draws[BASE]) | (draws.index == CEILING)]
+    scores, validation, info = (
+        table[table.method.isin(names)].reset_index(drop=True) for table in (runs.scores, runs.validation, runs.info)
+    )
+    return tables.Runs(scores, validation, runs.history, info)
+
+
 def made(runs: tables.Runs, scans: dict[int, int], base_seed: int) -> dict[str, pd.DataFrame]:
     """Return the tables by file name; scans: labelled scans of each subset."""
     scores = tables.reported(runs)
-    by_draw = tables.by_run(runs, base_seed).rename(columns={"method": "name"})
-    ours = [name for name in scores.method.unique() if name.startswith(METHOD)]
+    full = comparable(runs)
+    by_draw, full_by_draw = (tables.by_run(each, base_seed).rename(columns={"method": "name"}) for each in (runs, full))
+    ours = [name for name in full_by_draw.name.unique() if name.startswith(METHOD)]
     tests = [significance.wilcoxon(scores, name).assign(method=name) for name in ours]
     tests = pd.concat(tests, ignore_index=True)
     return {
-        "table1": tables.table1(runs, scans),
+        "table1": tables.table1(full, scans),
         "by_draw": by_draw,
         "differences": study.differences(by_draw, BASE),
         "wilcoxon": tests,
-        "goal": study.goal(by_draw, tests, ours, BASE, CEILING),
+        "goal": study.goal(full_by_draw, tests, ours, BASE, CEILING),
     }
 
 

@@ -54,15 +54,13 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 def goal(by_draw: pd.DataFrame, tests: pd.DataFrame, ours: list[str], base: str, ceiling: str) -> pd.DataFrame:
     """Return a row a setting of the method: how far each part of the study's goal is reached, on test patches.
 
-    by_draw: a row a run, columns name, draw, hd95_mm; a name with fewer draws than base is not finished, and left out.
-    ceiling: the network that has all labels; tests: as of significance.wilcoxon, with a column method.
+    by_draw: a row a run, columns name, draw, hd95_mm; ceiling: the network that has all labels; tests: as of
+    significance.wilcoxon, with a column method.
     Columns: name, hd95_mm (mean over draws), lowest (is it below the means of all that are neither ours nor the
     ceiling), best_other (the lowest of these), draws, better (draws in which it is below base), p (Wilcoxon over scans
     against base, two-sided, after Holm), gap_closed (share of the way from base to the ceiling), reached (lowest,
     better in every draw, p < .05, gap_closed at least .5).
     """
-    draws = by_draw.name.map(by_draw.name.value_counts())
-    by_draw = by_draw[(draws >= (by_draw.name == base).sum()) | (by_draw.name == ceiling)]
     mean, draws = by_draw.groupby("name").hd95_mm.mean(), by_draw.set_index(["name", "draw"]).hd95_mm
     others, rows = mean.drop([*ours, ceiling], errors="ignore"), []
     over_scans = tests[(tests.unit == "scan") & (tests.metric == "hd95_mm") & (tests.rival == base)]
