@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from benchmarks.measuring import Row, fresh, interleaved, status_mb
-from ssl_hip import config
+from ssl_hip import checksums, config
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.trainer import Trainer, train
 
@@ -66,6 +66,7 @@ def enlarge(folder: Path, times: int) -> Path:
             out[i * len(array) : (i + 1) * len(array)] = array
     for name in ("subsets.csv", "normalization.json"):
         (folder / name).write_bytes((PATCHES / name).read_bytes())
+    checksums.write(folder)
     return folder
 
 

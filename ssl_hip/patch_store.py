@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ssl_hip import checksums
 from ssl_hip.normalization import Normalization
 from ssl_hip.region_bits import JOINT_GAP, METAL
 
@@ -26,6 +27,8 @@ class PatchStore:
     """The folder data/patches, whose contents `patches.write` describes."""
 
     def __init__(self, folder: Path):
+        """Raise UserError where a file is not as it was written; that reads all of them once."""
+        checksums.verify(folder)
         self.folder = folder
         numbers = dict.fromkeys(NUMBERS, "")  # empty: not available
         self.patches = pd.read_csv(

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ssl_hip import weights
+from ssl_hip import checksums, weights
 from ssl_hip.config import UserError
 from ssl_hip.images import resampling, volumes
 from ssl_hip.images.faults import FaultError
@@ -91,7 +91,7 @@ def _read_info(folder: Path) -> dict:
         info = json.loads((folder / "run.json").read_text())
         missing = [key for key in NEEDED if key not in info]
     except ValueError:
-        raise UserError(f"{folder / 'run.json'}: damaged; 'dvc checkout --force {folder}' brings it back") from None
+        raise UserError(f"{folder / 'run.json'}: damaged; {checksums.remedy(folder)}") from None
     if missing:
         raise UserError(
             f"{folder}: from another version of this code (run.json lacks {', '.join(missing)}); train it again: "

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from ssl_hip import checksums
+
 SECONDS = 50  # between two checkpoints: what an interruption costs at most, and a little for writing it
 DIGEST = 32  # bytes of the SHA-256 that a file begins with
 
@@ -62,13 +64,12 @@ class Checkpoint:
 def key(data: Path, settings: dict) -> str:
     """Return the hash that a training's checkpoint goes by: of data, settings, this module's sources and torch.
 
-    data: folder of the patches; settings: all that the training depends on besides, as JSON or namespaces of it.
+    data: folder of the patches, whose hashes stand for it; settings: all that the training depends on besides, as JSON
+    or namespaces of it.
     """
     digest = hashlib.sha256(json.dumps(settings, default=vars, sort_keys=True).encode())
     digest.update(torch.__version__.encode())
     sources = sorted([*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("methods/*.py")])
-    for path in [*sources, *sorted(each for each in data.rglob("*") if each.is_file())]:
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for path in [*sources, data / checksums.NAME]:
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from ssl_hip import checksums
 from ssl_hip.config import UserError
 
 
@@ -28,7 +29,4 @@ def read(path: Path, sha256: str) -> dict[str, torch.Tensor]:
             return load(content)
     except SafetensorError:
         pass
-    raise UserError(
-        f"{path}: damaged, or not the weights that run.json tells of; 'dvc checkout --force {path.parent}' brings them "
-        "back from DVC's cache, else train the run again"
-    )
+    raise UserError(f"{path}: damaged, or not the weights that run.json tells of; {checksums.remedy(path.parent)}")

@@ -97,7 +97,7 @@ def test_a_folder_of_patches_keeps_its_contract(cohort):
 
 def test_building_again_gives_the_same_bytes_whatever_the_number_of_workers(cohort):
     build(cohort, "a", workers=1), build(cohort, "b", workers=2)
-    assert len(contents(cohort, "a")) == 12 and contents(cohort, "a") == contents(cohort, "b")
+    assert len(contents(cohort, "a")) == 13 and contents(cohort, "a") == contents(cohort, "b")
 
 
 @pytest.mark.parametrize("name", ["cut", "write"])

@@ -152,7 +152,7 @@ def mistakes(scan, run, tmp_path):
         "unknown ceiling": ("ceiling@3'", scan, tmp_path / "runs/ceiling-all-3", tmp_path / "out"),
         "run without weights": ("teacher.safetensors is missing", scan, empty, tmp_path / "out"),
         "run of an older version": ("lacks sha256); train it again: dvc repro --force", scan, older, tmp_path / "out"),
-        "run.json cut off": ("run.json: damaged; 'dvc checkout", scan, torn, tmp_path / "out"),
+        "run.json cut off": ("run.json: damaged; remove the folder", scan, torn, tmp_path / "out"),
         "weights with a bit flipped": ("safetensors: damaged, or not the weights", scan, swapped, tmp_path / "out"),
         "output is a file": ("is a folder", scan, run, tmp_path / "mask.nii.gz"),
         "output below a file": ("not below a file", scan, run, scan / "out"),

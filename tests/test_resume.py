@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import write_balls
 
-from ssl_hip import resume, trainer
+from ssl_hip import checksums, resume, trainer
 from ssl_hip.patch_store import PatchStore
 
 METHODS = ["supervised", "mean_teacher", "uamt", "cct", "mtc", "dtc", "embedding_matching"]
@@ -128,6 +128,7 @@ def test_no_other_parameters_data_or_draw_use_a_checkpoint(store, params, tmp_pa
     other = PatchStore(write_balls(tmp_path / "other", params))
     table = (other.folder / "subsets.csv").read_text()
     (other.folder / "subsets.csv").write_text(table.replace("s0", "s0 "))
+    checksums.write(other.folder)
     keys = {key(), key(draw=1), key(params=changed), key(PatchStore(other.folder))}
     assert len(keys) == 4
 

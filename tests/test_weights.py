@@ -26,7 +26,7 @@ def test_one_bit_is_noticed(tmp_path, place):
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match="student.safetensors: damaged, or not the weights.*dvc checkout"):
+    with pytest.raises(UserError, match="student.safetensors: damaged, or not the weights.*make repro"):
         weights.read(path, hashes["student"])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ssl_hip import parallel
+from ssl_hip import checksums, parallel
 from ssl_hip.config import UserError
 from ssl_hip.images import labels, volumes
 from ssl_hip.normalization import Normalization
@@ -166,6 +166,7 @@ def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], setti
                   one side that are at most joint_gap_mm apart) + 2 around metal (at most metal_mm from a voxel of
                   metal_hu or more), see regions
     normalization.json   clip_hu, mean_hu, sd_hu
+    sha256.json   hashes of all these
 
     N may be 0 in validation and test.
     """
@@ -185,6 +186,7 @@ def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], setti
     table = table.assign(patch=range(len(table)), row=table.groupby("split").cumcount(), spacing_mm=settings.spacing_mm)
     table[COLUMNS].to_csv(folder / "patches.csv", index=False, float_format="%.6g")
     subsets.draw(table[table.split == "train"], settings).to_csv(folder / "subsets.csv", index=False)
+    checksums.write(folder)
 
 
 def voxels(parts: list[Part], kind: str, absent: float = np.nan) -> Iterator[np.ndarray | float]:
