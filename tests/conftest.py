@@ -1,8 +1,10 @@
 """Fixtures: parameters of the smallest possible training, and patches of noisy balls to train on."""
 
 import copy
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +103,20 @@ def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0
 def store(tmp_path, params) -> PatchStore:
     """Patches of balls."""
     return PatchStore(write_balls(tmp_path / "patches", params))
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """Let writing fail where a file would get more than so many bytes, as it does in the middle of it on a full disk.
+
+    `make torture` fills a real one.
+    """
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import write_balls
+from conftest import no_file_above, write_balls
 from samples import write_dicom
 
+from pipeline import advice
 from ssl_hip import metrics, parallel, region_bits
 from ssl_hip.config import UserError
 from ssl_hip.images import isotropic, volumes
@@ -123,6 +124,19 @@ def test_an_interrupted_build_goes_on_where_it_stopped(cohort, monkeypatch, name
     assert (cut_before, again) == ((3, [3, 4, 5]) if name == "cut" else (6, []))
     assert contents(cohort) == contents(cohort, "uninterrupted")
     assert not list((cohort.root / "data" / ".unfinished").iterdir())
+
+
+@pytest.mark.parametrize(("size", "cut_before"), [(4_000, 0), (40_000, 6)])
+def test_a_full_disk_harms_nothing(cohort, size, cut_before):
+    """It fills while cubes are cut, and while they are stored."""
+    build(cohort, "uninterrupted")
+    with no_file_above(size), pytest.raises(OSError, match="File too large") as told:
+        build(cohort)
+    assert "The disk is full" in advice.remedy(str(told.value))
+    assert not (cohort.root / "data" / "patches").exists()
+    assert sum(1 for _ in (cohort.root / "data" / ".unfinished").glob("patches-*/*.json")) == cut_before
+    build(cohort)
+    assert contents(cohort) == contents(cohort, "uninterrupted")
 
 
 def test_a_scan_replaced_while_patches_are_cut_is_noticed(cohort, monkeypatch):

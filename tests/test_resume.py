@@ -1,12 +1,13 @@
 """A training that is interrupted ends with the bytes of one that was not; a damaged checkpoint harms nothing."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
-from conftest import write_balls
+from conftest import no_file_above, write_balls
 
-from ssl_hip import checksums, resume, trainer
+from ssl_hip import checksums, resume, trainer, weights
 from ssl_hip.patch_store import PatchStore
 
 METHODS = ["supervised", "mean_teacher", "uamt", "cct", "mtc", "dtc", "embedding_matching"]
@@ -116,6 +117,35 @@ def test_a_failed_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         checkpoint.save({"value": 2})
     assert checkpoint.load() == {"value": 1}
+
+
+@pytest.mark.parametrize("what", ["a checkpoint", "the weights"])
+def test_a_full_disk_costs_nothing_but_time(store, params, tmp_path, monkeypatch, what):
+    whole, run = (tmp_path / name / "runs/uamt-2-0" for name in ("whole", "full"))
+    trainer.train(whole, *arguments(store, "uamt", params))
+    monkeypatch.setattr(resume, "SECONDS", 0)
+    written, save = [], resume.Checkpoint.save
+
+    def save_some(self, state):
+        written.append(state)
+        with no_file_above(1000) if what == "a checkpoint" and len(written) == 4 else nullcontext():
+            save(self, state)
+
+    monkeypatch.setattr(resume.Checkpoint, "save", save_some)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="File too large"):
+        write = weights.write
+
+        def write_less(*arguments):
+            with no_file_above(1000):
+                return write(*arguments)
+
+        patched.setattr(weights, "write", write_less)
+        trainer.train(run, *arguments(store, "uamt", params))
+    steps = []
+    step = trainer.Trainer.step
+    monkeypatch.setattr(trainer.Trainer, "step", lambda self: steps.append(0) or step(self))
+    trainer.train(run, *arguments(store, "uamt", params))
+    assert len(steps) == (5 if what == "a checkpoint" else 0) and content(run) == content(whole)
 
 
 def test_no_other_parameters_data_or_draw_use_a_checkpoint(store, params, tmp_path):
