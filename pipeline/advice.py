@@ -4,7 +4,7 @@ import re
 
 REMEDIES = (
     (
-        r"No space left on device|Disk quota exceeded|File too large",
+        r"No space left on device|database or disk is full|Disk quota exceeded|File too large",
         "The disk is full. Free some space ('make clean'; 'dvc gc --workspace' drops older results) and start again: "
         "what is finished is kept.",
     ),
@@ -19,6 +19,16 @@ REMEDIES = (
         "This folder or file cannot be written or read by you: change its rights, or clone into a folder of your own.",
     ),
 )
+
+
+def short(text: str) -> str | None:
+    """Return an output's last line that tells such an error, what follows it, and the remedy; None without one."""
+    lines = text.split("\n")
+    last = next((place for place in reversed(range(len(lines))) if remedy(lines[place])), None)
+    if last is None:
+        return None
+    told, words = "\n".join(lines[last:]), remedy(lines[last])
+    return told if words in told else f"{told}\n\n{words}"
 
 
 def remedy(text: str) -> str | None:

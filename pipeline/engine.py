@@ -4,6 +4,7 @@ papermill loads this module while it is being imported itself: import papermill 
 """
 
 import sys
+import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,6 +51,8 @@ class Engine(NBClientEngine):
         except DeadKernelError:
             died = "The notebook's process died, most often for lack of memory."
             fail(f"{died}\n{advice.remedy(died)}\n{SO_FAR}{draft}", 138)
+        except OSError as error:  # of papermill itself, which writes the notebook after each cell
+            fail(advice.short(str(error)) or "".join(traceback.format_exception(error)), 1)
         for cell in nb.cells:
             for output in cell.get("outputs", []):
                 if output.output_type == "error":

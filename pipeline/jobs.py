@@ -63,7 +63,8 @@ def asked(*arguments: str, root: Path | None = None) -> str:
     """Return what a dvc command prints; root: a repository elsewhere. Raises StageError where it fails."""
     done = subprocess.run(dvc(*arguments), cwd=root, capture_output=True, text=True)
     if done.returncode:
-        raise error_of(done.stderr)(f"dvc {arguments[0]} failed:\n{done.stderr.strip()}")
+        told = done.stderr.strip()
+        raise error_of(told)(f"dvc {arguments[0]} failed:\n{advice.short(told) or told}")
     return done.stdout
 
 
@@ -110,10 +111,7 @@ def explain(text: str, log: Path) -> str:
     lines = [line.rpartition("\r")[2] for line in last.split("\n")]
     body = "\n".join(line for line in lines if not NOISE.match(line)).strip()
     _, mark, message = body.rpartition("UserError: ")
-    shown = mark + message if mark else "\n".join(body.split("\n")[-TAIL:])
-    remedy = advice.remedy(shown)
-    if remedy and remedy not in shown:
-        shown = f"{shown}\n\n{remedy}"
+    shown = mark + message if mark else advice.short(body) or "\n".join(body.split("\n")[-TAIL:])
     return f"Stage {stage[1] if stage else '?'} failed; all of its output: {log}\n\n{shown}"
 
 
@@ -232,6 +230,10 @@ def main() -> None:
         sys.exit("Another 'make repro' runs in this folder; wait for it, or stop it with Ctrl-C where it was started.")
     except StageError as error:
         sys.exit(f"\n{error}")
+    except OSError as error:
+        if not (told := advice.short(str(error))):
+            raise
+        sys.exit(f"\n{told}")
     except KeyboardInterrupt:
         sys.exit("\nStopped. 'make repro' goes on with what is missing.")
 

@@ -62,10 +62,14 @@ def left(root: Path) -> list[str]:
 
 
 def start(root: Path) -> subprocess.Popen:
-    """Start `make repro`'s command in root; its output goes to build/kills.log."""
-    (root / "build").mkdir(exist_ok=True)
-    with (root / "build/kills.log").open("w") as log:
+    """Start `make repro`'s command in root; its output goes to ROOT.log beside it."""
+    with log_of(root).open("w") as log:
         return scratch.start(root, "python", "-m", "pipeline.jobs", "--jobs", "2", output=log)
+
+
+def log_of(root: Path) -> Path:
+    """Return the file that the output of the command started in root goes to."""
+    return root.with_name(f"{root.name}.log")
 
 
 def kill_once(root: Path, rng: random.Random, longest: float) -> dict | None:
@@ -76,7 +80,7 @@ def kill_once(root: Path, rng: random.Random, longest: float) -> dict | None:
     running, wait, begin = start(root), rng.uniform(0.5, longest), time.monotonic()
     try:
         code = running.wait(wait)
-        assert code == 0, (root / "build/kills.log").read_text()[-3000:]
+        assert code == 0, log_of(root).read_text()[-3000:]
         return None
     except subprocess.TimeoutExpired:
         pass

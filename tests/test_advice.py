@@ -44,5 +44,12 @@ def test_errors_of_the_system(code, words):
     assert words in advice.remedy(str(OSError(code, os.strerror(code), "a/file")))
 
 
+def test_of_an_output_the_error_is_left_and_what_follows_it():
+    full = "OSError: [Errno 28] No space left on device"
+    told = advice.short(f"10%\nTraceback:\n  {full}\n  in f\n{full}\nkept: x.failed.ipynb")
+    assert told == f"{full}\nkept: x.failed.ipynb\n\n{advice.remedy(full)}"
+    assert advice.short(told) == told and advice.short("Traceback:\nValueError: no") is None
+
+
 def test_of_other_errors_nothing_is_known():
     assert advice.remedy("ValueError: operands could not be broadcast together") is None

@@ -84,6 +84,14 @@ def test_a_full_disk_gives_a_remedy_and_no_traceback(tmp_path):
     assert lines[0] == "OSError: [Errno 28] No space left on device" and lines[1].startswith("The disk is full. Free")
 
 
+def test_a_full_disk_under_the_notebook_itself_gives_the_remedy_too(tmp_path):
+    (tmp_path / "out.failed.ipynb").symlink_to("/dev/full")
+    done = execute(tmp_path, "1")
+    assert done.returncode == 1 and "Traceback" not in done.stderr and not (tmp_path / "out.ipynb").exists()
+    *_, told, _, last = done.stderr.strip().split("\n")
+    assert told == "[Errno 28] No space left on device" and last.startswith("The disk is full.")
+
+
 def test_notebooks_run_side_by_side(tmp_path):
     """Each kernel has sockets of its own; on shared ones messages cross, now and then."""
     (tmp_path / "in.ipynb").write_text(json.dumps(notebook("import time; time.sleep(1)")))

@@ -113,6 +113,15 @@ def test_a_failing_training_ends_the_job(project):
     assert "Stage train@" in done.stderr and done.stderr.strip().splitlines()[-1].startswith("UserError: draw")
 
 
+@pytest.mark.parametrize("log", ["before", "train-0", "after"])
+def test_a_full_disk_under_a_log_gives_the_remedy(project, log):
+    (project / "build/logs").mkdir(parents=True)
+    (project / f"build/logs/{log}.log").symlink_to("/dev/full")
+    done = jobs(project, "echo > build/run${item.draw}")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("The disk is full.")
+
+
 def test_trainings_that_do_not_fit_the_device_are_not_started(project):
     (project / "ssl_hip/cost.py").write_text('import sys\nprint(sys.argv)\nsys.exit("UserError: too large")\n')
     done = jobs(project, "echo > build/run${item.draw}")

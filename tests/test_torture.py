@@ -1,10 +1,14 @@
-"""`make repro` killed at random moments until it is done, and again: the files are those of an uninterrupted one.
+"""`make repro` killed at random moments, and on a disk that fills: the files are those of an uninterrupted one.
 
-`make torture`; KILLS=50 says how often. What was killed is written to build/torture/kills.csv.
+`make torture`; KILLS=50 says how often it is killed. What was killed is written to build/torture/kills.csv.
 """
 
+import json
 import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import kills
 import pandas as pd
@@ -16,10 +20,28 @@ pytestmark = pytest.mark.torture
 TABLE = scratch.ROOT / "build/torture/kills.csv"
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
-    whole, killed = (kills.project(tmp_path / name) for name in ("whole", "killed"))
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory) -> dict[str, str]:
+    """The files of an uninterrupted run."""
+    whole = kills.project(tmp_path_factory.mktemp("whole"))
     assert kills.start(whole).wait() == 0
-    wanted, rng, told, finished = kills.contents(whole), random.Random(0), [], 0
+    return kills.contents(whole)
+
+
+def test_on_a_disk_that_fills_it_ends_with_the_same_bytes(tmp_path, wanted):
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this system lets nobody but root mount a small disk")
+    command = [*alone, sys.executable, str(Path(__file__).with_name("full_disk.py")), str(tmp_path)]
+    done = subprocess.run(command, env=scratch.environment(scratch.ROOT), stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert found["full"] > 5 and found["contents"] == wanted
+    print(f"full {found['full']} times, done with {found['size_mb']} MB and the same {len(wanted)} files")
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path, wanted):
+    killed, rng, told, finished = kills.project(tmp_path / "killed"), random.Random(0), [], 0
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     while len(told) < int(os.environ.get("KILLS", 50)) or not finished:
         one = kills.kill_once(killed, rng, longest=60)
