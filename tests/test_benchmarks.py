@@ -1,5 +1,7 @@
 """The benchmarks run: what they call changes more often than they are used."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from benchmarks import (
     contenders,
     group_norm,
     hausdorff,
+    load,
     preparation,
     roofline,
     similarity,
@@ -21,7 +24,8 @@ from benchmarks import (
 )
 from benchmarks import reference as written_plainly
 from benchmarks.measuring import Row, interleaved
-from ssl_hip import config
+from pipeline.jobs import StageError
+from ssl_hip import config, schema
 from ssl_hip.cost import random_batch
 from ssl_hip.images import volumes
 from ssl_hip.learner import Learner, seeds
@@ -155,3 +159,25 @@ def test_group_norms_take_turns(monkeypatch):
     monkeypatch.setattr(group_norm, "SIZES", [(8, 4)])
     (row,) = group_norm.rows(rounds=1)
     assert row.value > 0 and "8 x 4^3" in row.name
+
+
+@pytest.mark.parametrize("scans", [10, 100, 950])
+def test_a_larger_cohort_has_the_papers_proportions(scans):
+    tree = load.parameters(scans)
+    assert schema.check(tree) == []
+    assert sum(tree["cohort"]["subjects"].values()) == pytest.approx(scans, abs=1)
+    assert sum(tree["patches"]["count"].values()) == pytest.approx(8640 * scans / 950, abs=2)
+
+
+def test_memory_and_time_are_those_of_all_processes(tmp_path):
+    hold = "import time; held = bytearray(300 << 20); time.sleep(2)"
+    seconds, peak_mb = load.watch(["sh", "-c", f"{sys.executable} -c '{hold}'; exit 0"], tmp_path)
+    assert seconds >= 2 and 300 < peak_mb < 400
+    with pytest.raises(StageError, match="false failed"):
+        load.watch(["false"], tmp_path)
+
+
+def test_growth_is_drawn_stage_by_stage():
+    table = pd.DataFrame({"scans": [10, 100] * 2, "stage": ["a", "a", "b", "b"]}).assign(**dict.fromkeys(load.SHOWN, 1))
+    figure = load.draw(table)
+    assert len(figure.data) == 6 and list(figure.data[1].x) == [10, 100]

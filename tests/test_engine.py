@@ -77,11 +77,27 @@ def test_a_dead_kernel_is_named(tmp_path):
     assert "most often for lack of memory.\nMemory ran out. JOBS=1" in done.stderr and done.stderr.endswith(SO_FAR)
 
 
-def test_a_full_disk_gives_a_remedy_and_no_traceback(tmp_path):
-    done = execute(tmp_path, "with open('/dev/full', 'w') as file:\n    file.write('x' * 100_000)")
+LIMITED = "import numpy, resource\nresource.setrlimit(resource.RLIMIT_AS, (3 << 30,) * 2)\n"
+SURROUNDINGS = {  # /sys: what not even root may write
+    "with open('/dev/full', 'w') as file:\n    file.write('x' * 100_000)": (
+        "OSError: [Errno 28]",
+        "The disk is full.",
+    ),
+    "open('/sys/kernel/uevent_seqnum', 'w')": ("PermissionError: [Errno 13]", "This folder or file cannot be"),
+    f"{LIMITED}held = [numpy.ones(1 << 25) for _ in range(64)]": (
+        "MemoryError: Unable",
+        "Memory ran out. JOBS=1",
+    ),
+}
+
+
+@pytest.mark.parametrize("cell", SURROUNDINGS)
+def test_unlucky_surroundings_give_a_remedy_and_no_traceback(tmp_path, cell):
+    done = execute(tmp_path, cell)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    lines = done.stderr.splitlines()[-3:]
-    assert lines[0] == "OSError: [Errno 28] No space left on device" and lines[1].startswith("The disk is full. Free")
+    error, words = SURROUNDINGS[cell]
+    *_, told, remedy, _ = done.stderr.splitlines()
+    assert told.startswith(error) and remedy.startswith(words)
 
 
 def test_a_full_disk_under_the_notebook_itself_gives_the_remedy_too(tmp_path):

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -119,6 +120,33 @@ def test_a_semi_supervised_method_needs_unlabelled_patches(store, params, tmp_pa
     with pytest.raises(UserError, match="are all training patches of draw 0, but 'uamt' needs unlabelled ones"):
         trainer.train(tmp_path / "run", store, "uamt", "all", 0, params)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_patches_without_any_surface_are_learnt_from(method, store, params, tmp_path):
+    store.label["train"] = np.zeros_like(store.label["train"])
+    store.distance = np.full_like(store.distance, np.nan)
+    trainer.train(tmp_path / "run", store, method, "2", 0, params)
+    history = pd.read_csv(tmp_path / "run/history.csv")
+    assert len(history) and np.isfinite(history.loss).all()
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run/student.safetensors").values())
+
+
+def test_one_test_patch_is_enough(store, params, tmp_path):
+    rows = store.rows
+    store.rows = lambda split, draw: rows(split, draw)[: 1 if split == "test" else None]
+    trainer.train(tmp_path / "run", store, "supervised", "2", 0, params)
+    scores = pd.read_csv(tmp_path / "run/scores.csv")
+    assert len(scores) == 2 and scores.patch.nunique() == 1 and scores.iou.notna().all()
+
+
+def test_a_clock_that_jumps_changes_nothing(store, params, tmp_path, monkeypatch):
+    trainer.train(tmp_path / "a/run", store, "uamt", "2", 0, params)
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(time, "time", lambda: rng.uniform(0, 2**32))
+    trainer.train(tmp_path / "b/run", store, "uamt", "2", 0, params)
+    for path in (tmp_path / "a/run").iterdir():
+        assert path.read_bytes() == (tmp_path / "b/run" / path.name).read_bytes()
 
 
 def test_select_says_which_weights_are_kept(store, params, tmp_path):
