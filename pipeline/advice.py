@@ -1,4 +1,4 @@
-"""What to do about errors that are neither a mistake in the input nor a bug: a full disk, memory, rights."""
+"""What to do about errors that are neither a mistake in the input nor a bug: a full disk, memory, rights, dvc.lock."""
 
 import re
 
@@ -17,6 +17,11 @@ REMEDIES = (
     (
         r"Read-only file system|Permission denied|Operation not permitted",
         "This folder or file cannot be written or read by you: change its rights, or clone into a folder of your own.",
+    ),
+    (
+        r"dvc\.lock' (is invalid|validation failed)",
+        "dvc.lock is damaged. 'git checkout dvc.lock' brings the committed one back; without any ('rm dvc.lock') "
+        "results are found in DVC's cache again by what they depend on.",
     ),
 )
 

@@ -122,6 +122,13 @@ def test_a_full_disk_under_a_log_gives_the_remedy(project, log):
     assert done.stderr.strip().splitlines()[-1].startswith("The disk is full.")
 
 
+def test_a_damaged_lock_file_gives_the_remedy(project):
+    (project / "dvc.lock").write_text('<<<<<<< HEAD\nschema: "2.0"\n=======\n')
+    done = jobs(project, "echo > build/run${item.draw}")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "'./dvc.lock' is invalid" in done.stderr and "'git checkout dvc.lock' brings" in done.stderr
+
+
 def test_trainings_that_do_not_fit_the_device_are_not_started(project):
     (project / "ssl_hip/cost.py").write_text('import sys\nprint(sys.argv)\nsys.exit("UserError: too large")\n')
     done = jobs(project, "echo > build/run${item.draw}")

@@ -48,8 +48,15 @@ def repro(root) -> str:
     return (root / "reports/nb/05_tables.ipynb").read_text(encoding="utf-8")
 
 
+def stamps(folder) -> dict:
+    """Return size and time of all files and folders of a folder, and its own."""
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in [folder, *folder.rglob("*")]}
+
+
 def test_each_draw_is_scored_on_the_scan_it_holds_out(project):
+    before = stamps(project / "data/mine")
     report = repro(project)
+    assert stamps(project / "data/mine") == before  # a folder that nobody may write to will do
     scores = pd.read_csv(project / "runs/embedding_matching-8-1/scores.csv")
     cohort = pd.read_csv(project / "data/cohort.csv", dtype={"subject": str})
     assert set(scores.split) == {"validation"}
