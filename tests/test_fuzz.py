@@ -24,6 +24,7 @@ from ssl_hip.scans import checks, layouts
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".dcm")
 PARTS = {"images": 0.77, "series": 0.1, "parameters": 0.03, "manifests": 0.1}  # of all inputs
 SECONDS, BYTES = 10, 2 << 30  # of processor time and memory that one input may take at most
+LEFT = 64 << 20  # bytes that may still be taken afterwards
 
 
 def some(part: str):
@@ -77,21 +78,22 @@ def sound(tmp_path_factory) -> dict:
 
 @pytest.fixture
 def within_limits():
-    """Return a function that runs an action and fails where it takes too long; memory is limited for all of them."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + BYTES, before[1]))
+    """Return a function that runs an action in limited memory; it fails where that takes long or keeps much."""
+    process, unlimited = psutil.Process(), resource.getrlimit(resource.RLIMIT_AS)
 
     def run(action):
-        start = time.process_time()
+        start, before = time.process_time(), process.memory_info()
+        resource.setrlimit(resource.RLIMIT_AS, (before.vms + BYTES, unlimited[1]))
         try:
             return action()
         except UserError as error:
             assert str(error)
         finally:
+            resource.setrlimit(resource.RLIMIT_AS, unlimited)
             assert time.process_time() - start < SECONDS
+            assert process.memory_info().rss - before.rss < LEFT
 
-    yield run
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    return run
 
 
 def test_images(sound, within_limits, tmp_path):

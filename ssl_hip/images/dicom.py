@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from ssl_hip.images import dicom_geometry
+from ssl_hip.images import dicom_geometry, dicom_lengths
 from ssl_hip.images.dicom_geometry import Slice
 from ssl_hip.images.faults import Fault, FaultError
 
@@ -76,6 +76,8 @@ def contents(folder: Path) -> Folder:
 
 
 def _header(file: Path) -> Slice | None:
+    if not dicom_lengths.are_possible(file):
+        return None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(file))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ssl_hip.images import dicom, nifti
+from ssl_hip.images import dicom, dicom_lengths, nifti
 from ssl_hip.images.faults import Fault, FaultError
 
 AIR_HU = -1024.0
@@ -62,8 +62,11 @@ def _without_texts(image: sitk.Image) -> sitk.Image:
 def _read_file(path: Path) -> sitk.Image:
     if not path.is_file():
         raise FaultError([Fault(str(path), "no such file", "correct the path")])
+    kind = next((name for suffix, name in READERS.items() if path.name.endswith(suffix)), "GDCMImageIO")
+    if kind == "GDCMImageIO" and not dicom_lengths.are_possible(path):
+        raise FaultError([Fault(str(path), *UNREADABLE)])
     reader = sitk.ImageFileReader()
-    reader.SetImageIO(next((name for suffix, name in READERS.items() if path.name.endswith(suffix)), "GDCMImageIO"))
+    reader.SetImageIO(kind)
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
