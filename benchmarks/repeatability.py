@@ -2,7 +2,7 @@
 
 Embedding matching on the smoke profile's patches, in processes of their own: again, with another number of threads,
 with fewer of the processor's instructions, and, for comparison, with another draw. results/repeatability.csv tells how
-far the weights and the test scores are from those of the first.
+far the weights and the test scores are from those of the first. In float32: without AVX-512 bfloat16 is emulated.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def work(folder: str, out: str, epochs: str, threads: str, draw: str) -> None:
     """Train one run on a profile's patches."""
     params = config.load(*SECTIONS, root=Path(folder))
     params.train.threads, params.optimization.epochs = int(threads), int(epochs)
-    params.optimization.validate_every = 100
+    params.optimization.validate_every, params.optimization.precision = 100, "float32"
     train(Path(out), PatchStore(Path(folder) / "data/patches"), "embedding_matching", "4", int(draw), params)
 
 

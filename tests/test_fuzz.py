@@ -85,7 +85,7 @@ def within_limits():
         start, before = time.process_time(), process.memory_info()
         resource.setrlimit(resource.RLIMIT_AS, (before.vms + BYTES, unlimited[1]))
         try:
-            return action()
+            action()
         except UserError as error:
             assert str(error)
         finally:
