@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import write_balls
 
+from ssl_hip import checksums
 from ssl_hip.explorer import slices
 from ssl_hip.explorer.case import most_uncertain
 from ssl_hip.explorer.controls import Controls
@@ -125,6 +126,7 @@ def test_without_patches_to_score_by_the_labelled_ones_are_shown(tmp_path, param
     write_balls(tmp_path / "data/patches", params)
     table = pd.read_csv(tmp_path / "data/patches/patches.csv")
     table[table.split == "train"].to_csv(tmp_path / "data/patches/patches.csv", index=False)
+    checksums.write(tmp_path / "data/patches")
     shutil.copytree(explorer.root / "runs", tmp_path / "runs")
     alone = Explorer(params.methods.embedding_matching, tmp_path)
     assert alone.controls.split.options == ("train",)
