@@ -16,10 +16,10 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from benchmarks.trainings import SECTIONS
-from pipeline import jobs, profiles
 from ssl_hip import config
 from ssl_hip.patch_store import PatchStore
 from ssl_hip.trainer import train
+from study.data import prepared
 
 EPOCHS = (1, 25)  # of 8 iterations: at the beginning, and after a training
 FIRST = "the first"
@@ -55,9 +55,7 @@ def compare(run: Path, first: Path) -> dict[str, float]:
 def main() -> None:
     """Train all, write and print the table."""
     argparse.ArgumentParser(description="Measure what threads and instructions change.").parse_args()
-    profile = profiles.prepare(config.ROOT / "params/smoke.yaml")
-    inside = os.environ | {"PYTHONPATH": str(profile)}
-    subprocess.run(jobs.dvc("repro", "--quiet", "patches"), cwd=profile, env=inside, check=True)
+    profile = prepared(config.ROOT / "params/smoke.yaml", "patches")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for epochs in EPOCHS:
