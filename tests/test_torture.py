@@ -32,7 +32,7 @@ def test_on_a_disk_that_fills_it_ends_with_the_same_bytes(tmp_path, wanted):
     alone = ["unshare", "--map-root-user", "--mount"]
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip(
-            "no small disk can be mounted: needs Linux and root or user namespaces ('unshare --map-root-user --mount'); "
+            "no small disk can be mounted: that needs Linux, and root or user namespaces (unshare); "
             "tests/test_resume.py and tests/test_patches.py let writing fail on any system"
         )
     command = [*alone, sys.executable, str(Path(__file__).with_name("full_disk.py")), str(tmp_path)]
