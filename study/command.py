@@ -23,8 +23,8 @@ def command(main: Callable[[], None]) -> None:
         sys.exit("\nStopped. The same command goes on with what is missing.")
 
 
-def trained(description: str, arguments: list[str] | None) -> list[plan.Run]:
-    """Read names from the command line and return their trainings; raise UserError where a name has no networks."""
+def trained(description: str, arguments: list[str] | None) -> list[tuple[plan.Run, Path]]:
+    """Read names from the command line; return their trainings with their networks' folders, as records.trained."""
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument("names", nargs="+", metavar="NAME", help="names of study/plan.yaml, finished trainings")
     return records.trained(parser.parse_args(arguments).names)

@@ -1,7 +1,7 @@
 """Where HD95's tail comes from, and what keeping large components changes: `python -m study.components NAME ...`.
 
-Masks of finished trainings of these names (networks in build/study/), of trials on validation, of final runs on test
-patches. results/study/components.csv: a row a training and rule; worst.csv: its ten patches of the largest HD95.
+Masks of finished trainings of these names (of final runs one network is in git), of trials on validation, of final runs
+on test patches. results/study/components.csv: a row a training and rule; worst.csv: its ten patches of largest HD95.
 """
 
 import numpy as np
@@ -59,10 +59,10 @@ def worst(scores: pd.DataFrame, patches: pd.DataFrame) -> pd.DataFrame:
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and work; raise UserError where the networks of a name are missing."""
     runs, store = command.trained(__doc__, arguments), data.patches()
-    for run in tqdm(runs, unit="training"):
+    for run, folder in tqdm(runs, unit="training"):
         split = "test" if run.part == plan.GRID else "validation"
         rows = store.rows(split, run.draw)
-        network = prediction.load_network(records.WORK / run.key)
+        network = prediction.load_network(folder)
         masks = prediction.predict_patches(network, store.image[split][rows]) > 0.5
         scores = score(masks, store.label[split][rows] == 1, store.spacing_mm)
         named = {"part": run.part, "name": run.name, "labelled_patches": run.labelled_patches, "draw": run.draw}

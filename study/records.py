@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from study.plan import GRID, TRIAL, Run
 
 FOLDER = ROOT / "results/study"
 WORK = ROOT / "build/study"  # KEY/: everything of a finished training, its networks included; not in git
+NETWORK_DRAW = 0  # of each name of the grid the network of this draw is kept in git
 LOCK = threading.Lock()  # of the tables: trainings end side by side
 LOGS = {TRIAL: "trials", GRID: "runs"}  # names of the tables with a row a training
+KEY_FILE = "key.txt"
 SCORES = ["network", "scan", "patch", "iou", "hd95_mm", "missed", "false_alarm"]
 CURVES = [  # of history.csv, where a method logs them
     "loss_supervised",
@@ -42,22 +45,43 @@ def done(folder: Path = FOLDER) -> set[str]:
     return {key for table in tables if len(table) for key in table.key}
 
 
-def trained(names: list[str], work: Path = WORK) -> list[Run]:
-    """Return the runs of these names whose networks lie in work; raise UserError where a name has none."""
-    runs = [run for run in plan.read() if run.name in names and (work / run.key / "run.json").is_file()]
-    if missing := sorted(set(names) - {run.name for run in runs}):
+def network(run: Run, work: Path = WORK, folder: Path = FOLDER) -> Path | None:
+    """Return the folder of a training's networks: work/KEY on this machine, or what `keep` left in git; else None."""
+    here = work / run.key
+    return here if (here / "run.json").is_file() else kept_network(run, folder)
+
+
+def lacks_network(run: Run, folder: Path = FOLDER) -> bool:
+    """Say whether a training's network should be in git, and is not."""
+    return run.part == GRID and run.draw == NETWORK_DRAW and kept_network(run, folder) is None
+
+
+def kept_network(run: Run, folder: Path = FOLDER) -> Path | None:
+    """Return the folder in git that holds a training's network; None where there is none."""
+    kept = folder / "networks" / run.title
+    return kept if (kept / KEY_FILE).is_file() and (kept / KEY_FILE).read_text().strip() == run.key else None
+
+
+def trained(names: list[str], work: Path = WORK, folder: Path = FOLDER) -> list[tuple[Run, Path]]:
+    """Return the runs of these names, each with the folder of its networks; raise UserError where a name has none."""
+    found = [(run, network(run, work, folder)) for run in plan.read() if run.name in names]
+    found = [(run, place) for run, place in found if place]
+    if missing := sorted(set(names) - {run.name for run, _ in found}):
         remedy = f"to train them here, take their rows out of the tables in {FOLDER} and type `make study`"
         raise UserError(f"no networks of {', '.join(missing)} in {work}: {remedy}")
-    return runs
+    return found
 
 
 def keep(run: Run, work: Path = WORK, folder: Path = FOLDER) -> None:
-    """Add a finished training's rows to the tables; a training that is recorded already is left as it is.
+    """Add a finished training's rows to the tables; rows that are recorded already are left as they are.
 
     trials.csv / runs.csv   a row a training, written last: what `done` goes by
     trial_curves.csv / run_curves.csv   a row a validation: scores, and CURVES since the one before
     scores.csv              of the grid: a row a test patch and network; method: the run's name
+    networks/TITLE/         of one draw of the grid: what `prediction.load_run` reads, and the training's key
     """
+    if lacks_network(run, folder):
+        keep_network(run, work / run.key, folder / "networks" / run.title)
     if run.key in done(folder):
         return
     source, log = work / run.key, LOGS[run.part]
@@ -79,6 +103,15 @@ def keep(run: Run, work: Path = WORK, folder: Path = FOLDER) -> None:
     row |= {"last_iou": validation.iou.iloc[-1], "last_hd95_mm": validation.hd95_mm.iloc[-1]}
     row |= {key: info[key] for key in ("seconds", "commit")} | {"key": run.key}
     add(log, pd.DataFrame([row]), {}, folder)
+
+
+def keep_network(run: Run, source: Path, target: Path) -> None:
+    """Copy the reported network of a training; the key, written last, says that it is whole."""
+    target.mkdir(parents=True, exist_ok=True)
+    (target / KEY_FILE).unlink(missing_ok=True)
+    for name in (f"{json.loads((source / 'run.json').read_text())['network']}.safetensors", "run.json"):
+        shutil.copyfile(source / name, target / name)
+    (target / KEY_FILE).write_text(run.key + "\n")
 
 
 def add(table: str, rows: pd.DataFrame, named: dict, folder: Path) -> None:

@@ -5,6 +5,7 @@ each of SETTINGS the labels of the most uncertain unlabelled voxels are compared
 own. results/study/references.csv: a row a training, setting and share of voxels.
 """
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -94,21 +95,19 @@ def measure(trainer: Trainer, settings: dict[str, dict], batches: int) -> pd.Dat
     return pd.DataFrame(rows).groupby(["share", "setting"], sort=False).mean().reset_index()
 
 
-def trained(run: plan.Run, store: PatchStore) -> Trainer:
-    """Return a trainer of embedding matching whose networks are those that a finished training kept."""
+def trained(run: plan.Run, folder: Path, store: PatchStore) -> Trainer:
+    """Return a trainer of embedding matching whose networks are those that a finished training left in folder."""
     trainer = Trainer(store, "embedding_matching", run.labelled_patches, run.draw, run.params)
     for name in ("student", "teacher"):
-        getattr(trainer.networks, name).load_state_dict(
-            prediction.load_network(records.WORK / run.key, name).state_dict()
-        )
+        getattr(trainer.networks, name).load_state_dict(prediction.load_network(folder, name).state_dict())
     return trainer
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and work; raise UserError where the networks of a name are missing."""
-    runs = [run for run in command.trained(__doc__, arguments) if run.labelled_patches != "all"]
+    runs = [(run, folder) for run, folder in command.trained(__doc__, arguments) if run.labelled_patches != "all"]
     store = data.patches()
-    trainers = [(run, trained(run, store)) for run in runs]
+    trainers = [(run, trained(run, folder, store)) for run, folder in runs]
     for run, trainer in tqdm(trainers, unit="training"):
         named = {"name": run.name, "labelled_patches": run.labelled_patches, "draw": run.draw}
         records.add("references", measure(trainer, SETTINGS, BATCHES), named, records.FOLDER)

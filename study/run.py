@@ -63,9 +63,10 @@ def part(runs: list[plan.Run], workers: int) -> None:
 
 
 def show(runs: list[plan.Run], done: set[str]) -> None:
-    """Print every training, done or not."""
+    """Print every training: missing, recorded without the network that should be in git, or done."""
     for run in runs:
-        print("done   " if run.key in done else "missing", run.part, run.question, run.title)
+        state = "missing" if run.key not in done else "network" if records.lacks_network(run) else "done"
+        print(f"{state:7}", run.part, run.question, run.title)
 
 
 def main() -> None:
@@ -84,12 +85,14 @@ def main() -> None:
         show(runs, done)
         return
     missing = [run for run in runs if run.key not in done]
+    missing += [run for run in runs if run.key in done and records.lacks_network(run)]  # their rows stay as they are
     if not missing:
         print("The study is complete: results/study/")
         return
     seconds = expected(missing)
     chosen = fitting(missing, seconds, options.jobs, options.minutes)
-    print(f"{len(done)} of {len(runs)} trainings done; {sum(seconds) / options.jobs / 3600:.1f} hours remain")
+    finished, hours = len(runs) - len(missing), sum(seconds) / options.jobs / 3600
+    print(f"{finished} of {len(runs)} trainings done; {hours:.1f} hours remain")
     part(chosen, options.jobs)
 
 

@@ -68,15 +68,15 @@ def named(run: plan.Run, target: str) -> dict[str, str | int]:
     return {"name": run.name, "labelled_patches": run.labelled_patches, "draw": run.draw, "target": target}
 
 
-def to_score(runs: list[plan.Run], target: str, work: Path, folder: Path) -> list[plan.Run]:
-    """Return the runs that folder/transfer.csv lacks and whose networks lie in work/KEY; name the others."""
+def to_score(runs: list[plan.Run], target: str, work: Path, folder: Path) -> list[tuple[plan.Run, Path]]:
+    """Return the runs that folder/transfer.csv lacks, each with its network's folder; name those without network."""
     done = records.read("transfer", folder).to_dict("records")
     scored = {(row["key"], row["target"]) for row in done}
     wanted = [run for run in runs if (run.key, target) not in scored]
-    found = [run for run in wanted if any((work / run.key).glob("*.safetensors"))]
-    if absent := [run.title for run in wanted if run not in found]:
-        print(f"Skipped, no networks in {work}: {', '.join(absent)}", file=sys.stderr)
-    return found
+    places = [(run, records.network(run, work, folder)) for run in wanted]
+    if absent := [run.title for run, place in places if place is None]:
+        print(f"Skipped, no networks in {work} or {folder}: {', '.join(absent)}", file=sys.stderr)
+    return [(run, place) for run, place in places if place]
 
 
 def score(scan: Scan, run: prediction.Run, sides: list[str]) -> list[dict[str, str | float]]:
@@ -88,11 +88,11 @@ def score(scan: Scan, run: prediction.Run, sides: list[str]) -> list[dict[str, s
     return [{"subject": scan.subject, "side": side} | evaluation.score(mask, truth, side) for side in sides]
 
 
-def transfer(runs: list[plan.Run], target: str, scans: list[Scan], work: Path, folder: Path) -> None:
-    """Score runs, networks in work/KEY, and add each one's rows to folder/transfer.csv as soon as it is through."""
+def transfer(runs: list[tuple[plan.Run, Path]], target: str, scans: list[Scan], folder: Path) -> None:
+    """Score runs by the networks in their folders; add each one's rows to folder/transfer.csv when it is through."""
     with tqdm(total=len(runs) * len(scans), desc=target, unit="scan") as bar:
-        for run in runs:
-            network, rows = prediction.load_run(work / run.key), []
+        for run, place in runs:
+            network, rows = prediction.load_run(place), []
             for scan in scans:
                 rows += score(scan, network, SIDES[target])
                 bar.update()
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"Nothing to score on {target}; scored runs: results/study/transfer.csv")
         return
     scans = anatomies() if names is None else real_ct()
-    transfer(runs, target, scans, records.WORK, records.FOLDER)
+    transfer(runs, target, scans, records.FOLDER)
 
 
 if __name__ == "__main__":

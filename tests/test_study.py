@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import write_balls
 from ruamel.yaml import YAML
 
-from ssl_hip import config
+from ssl_hip import config, prediction
 from ssl_hip.config import ROOT, UserError
 from study import plan, records, run, worker
 
@@ -107,6 +108,21 @@ def test_a_training_is_recorded_once_even_after_an_interruption(trained, monkeyp
     for _ in range(2):
         records.keep(final, work, results)
     assert len(records.read("scores", results)) == 4 and len(records.read("run_curves", results)) == 4
+
+
+def test_one_final_network_is_kept_and_found_without_the_others(trained, tmp_path):
+    (trial, final), work, results = trained
+    assert records.lacks_network(final, results) and not records.lacks_network(trial, results)
+    records.keep(final, work, results)
+    rows = (results / "runs.csv").read_bytes()
+    folder = records.network(final, tmp_path / "elsewhere", results)
+    assert folder == results / "networks/a-4-0" and not records.lacks_network(final, results)
+    ours, kept = (prediction.load_network(place).state_dict() for place in (work / final.key, folder))
+    assert all(torch.equal(ours[name], value) for name, value in kept.items())
+    (folder / records.KEY_FILE).write_text("of other settings")
+    assert records.network(final, tmp_path / "elsewhere", results) is None and records.lacks_network(final, results)
+    records.keep(final, work, results)  # trained again for its network: the rows stay
+    assert not records.lacks_network(final, results) and (results / "runs.csv").read_bytes() == rows
 
 
 def test_tables_are_replaced_whole(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Networks on data of other kinds: what is scored, on which side, what is kept, and that nothing is scored twice."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -161,7 +162,7 @@ def test_an_interruption_keeps_the_runs_before_it(study, monkeypatch):
 
 
 def test_runs_without_networks_are_named_and_skipped(study, capsys):
-    (records.WORK / study[1].key / "student.safetensors").unlink()
+    shutil.rmtree(records.WORK / study[1].key)
     transfer.main([])
     said = [line for line in capsys.readouterr().err.splitlines() if "no networks" in line]
     assert len(said) == 1 and said[0].endswith(": a-4-1") and len(table()) == 4
