@@ -34,9 +34,8 @@ def test_the_base_is_compared_at_the_draws_of_the_variants_only():
 def test_each_variant_stands_in_the_table_of_what_it_changes(compared):
     assert ablations.table2(compared, SETTINGS).variant.tolist() == [ablations.BASE, "ua"]
     assert ablations.table3(compared, SETTINGS).variant.tolist() == [ablations.BASE, "cosine_max", "euclidean_max"]
-    rest = ablations.beyond_tables(SETTINGS)
-    table = ablations.table(compared, rest, ablations.differing(rest))
-    assert table.variant.tolist() == [ablations.BASE, "more_passes"] and table.passes.tolist() == [5, 8]
+    others = ablations.other_variants(compared, SETTINGS)
+    assert others.variant.tolist() == [ablations.BASE, "more_passes"] and others.changes.tolist() == ["", "passes: 8"]
 
 
 def test_settings_in_effect_are_shown(compared):
@@ -83,7 +82,7 @@ def test_tables_are_made_without_scores_without_variants_and_without_the_base(co
     unscored = tables.only(made_runs.read(tmp_path / "bare", scored=False), ablations.compared(TRAIN, ABLATIONS))
     only_base = tables.only(compared, ablations.compared(TRAIN, SimpleNamespace(**vars(ABLATIONS) | {"variants": []})))
     only_variants = tables.only(compared, ablations.grid(ABLATIONS))
-    for make in (ablations.table2, ablations.table3):
+    for make in (ablations.table2, ablations.table3, ablations.other_variants):
         full, bare = make(compared, SETTINGS), make(unscored, SETTINGS)
         assert list(bare) == list(full) and bare.variant.equals(full.variant)
         assert bare[["iou_mean", *ablations.TESTS]].isna().all(axis=None)

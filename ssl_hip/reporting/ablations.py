@@ -48,17 +48,6 @@ def within(settings: dict[str, dict], keys: Collection[str]) -> list[str]:
     return [name for name, each in settings.items() if {key: each[key] for key in kept} == kept]
 
 
-def beyond_tables(settings: dict[str, dict]) -> dict[str, dict]:
-    """Return the settings of the base and of the variants that belong neither to Table 2 nor to Table 3."""
-    shown = {*within(settings, TERMS), *within(settings, SIMILARITY)}
-    return {name: each for name, each in settings.items() if name == BASE or name not in shown}
-
-
-def differing(settings: dict[str, dict]) -> list[str]:
-    """Return the keys that have more than one value."""
-    return [key for key, value in settings[BASE].items() if any(each[key] != value for each in settings.values())]
-
-
 def table(runs: tables.Runs, settings: dict[str, dict], keys: Collection[str]) -> pd.DataFrame:
     """Return the base and the variants that differ from it only in some of the keys, a row each and labelled subset.
 
@@ -98,3 +87,16 @@ def table3(runs: tables.Runs, settings: dict[str, dict]) -> pd.DataFrame:
     Reduce is what is made of the similarities with the references of a class.
     """
     return table(runs, settings, SIMILARITY).merge(PAPER_TABLE_3, how="left")
+
+
+def other_variants(runs: tables.Runs, settings: dict[str, dict]) -> pd.DataFrame:
+    """Return the base and the variants that belong neither to Table 2 nor to Table 3.
+
+    Columns: changes (the keys that differ from the base's, with their values), then those of `table` from variant on.
+    """
+    base, shown = settings[BASE], {*within(settings, TERMS), *within(settings, SIMILARITY)} - {BASE}
+    others = {name: each for name, each in settings.items() if name not in shown}
+    made = table(runs, others, base).drop(columns=list(base))
+    changed = {name: [f"{k}: {v}" for k, v in each.items() if v != base[k]] for name, each in others.items()}
+    made.insert(0, "changes", pd.Series([", ".join(changed[name]) for name in made.variant], dtype=str))
+    return made
