@@ -17,6 +17,7 @@ from ssl_hip.config import UserError
 from ssl_hip.images import resampling, volumes
 from ssl_hip.images.faults import FaultError
 from ssl_hip.normalization import Normalization
+from ssl_hip.precision import autocast
 from ssl_hip.scans import checks, manifest
 from ssl_hip.uncertainty import mc_dropout
 from ssl_hip.unet import UNet3d
@@ -150,7 +151,7 @@ def whole_scan(maps_of: Callable[..., torch.Tensor], image: sitk.Image, run: Run
 def foreground_probability(network: UNet3d, x: torch.Tensor, precision: str = "float32") -> torch.Tensor:
     """Return (B, 1, D, H, W): foreground probability without dropout; x: (B, 1, D, H, W)."""
     x = _to_device(network, x)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with autocast(precision, x.device.type):
         return _foreground(network, x)[:, None]
 
 
@@ -161,7 +162,7 @@ def probability_and_entropy(network: UNet3d, x: torch.Tensor, precision: str = "
     """
     x = _to_device(network, x)
     probability = foreground_probability(network, x, precision)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with autocast(precision, x.device.type):
         entropy = torch.cat([mc_dropout(network, window, PASSES).mean_entropy for window in x.split(1)])
     return torch.cat([probability, entropy[:, None]], 1)
 

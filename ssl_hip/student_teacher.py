@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from ssl_hip import precision
+
 
 @dataclass
 class Batch:
@@ -44,8 +46,8 @@ class StudentTeacher:
         self.teacher.masks.seed(seed + 2)
 
     def autocast(self):
-        """Run networks in bfloat16 where the parameter `precision` says so."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+        """Run networks in the precision that the parameters ask for, where the device has it."""
+        return precision.autocast(self.settings.precision, self.device.type)
 
     def add_noise(self, image: torch.Tensor, deviation: float) -> torch.Tensor:
         """Return the image plus Gaussian noise of this standard deviation."""

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ssl_hip import metrics, resume, weights
+from ssl_hip import metrics, precision, resume, weights
 from ssl_hip.augmentation import Augmentation
 from ssl_hip.collapse import CollapseWatch
 from ssl_hip.config import UserError
@@ -36,6 +36,8 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     trainer = Trainer(store, method, labelled_patches, draw, params)
     cost = estimate(method, params, store.size, trainer.iterations, trainer.device)
     print(f"{run.name}: {cost}", file=sys.stderr, flush=True)
+    if trainer.precision != params.optimization.precision:
+        print(f"{run.name}: float32, since this device would have to emulate bfloat16", file=sys.stderr, flush=True)
     checkpoint = trainer.checkpoint(run.parent.parent / "build/checkpoints", run.name)
     status = trainer.run(checkpoint)
     scores = trainer.test()
@@ -58,7 +60,8 @@ class Trainer:
         self.store, self.draw, self.settings, self.model = store, draw, settings, params.model
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         named = {"method": method, "labelled_patches": labelled_patches, "draw": draw}
-        self.depends_on = named | {"device": self.device.type, "params": params}
+        self.precision = precision.effective(settings.precision, self.device.type)
+        self.depends_on = named | {"device": self.device.type, "precision": self.precision, "params": params}
         self.learner, self.seed = Learner(method, params, seed, self.device), seed["noise"]
         self.networks, uses_unlabelled = self.learner.networks, self.learner.method.uses_unlabelled
         labelled = store.labelled(labelled_patches, draw)
@@ -280,7 +283,7 @@ def write(run: Path, trainer: Trainer, scores: pd.DataFrame, status: str) -> dic
         "iterations": trainer.history[-1]["iteration"],
         "kept_iteration": trainer.kept["iteration"],
         "network": trainer.settings.network,
-        "precision": trainer.settings.precision,
+        "precision": trainer.precision,
         "model": vars(trainer.model),
         "patch_size": trainer.store.size,
         "spacing_mm": trainer.store.spacing_mm,

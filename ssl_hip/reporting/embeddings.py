@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ssl_hip import metrics
+from ssl_hip import metrics, precision
 from ssl_hip.learner import seeds
 from ssl_hip.matching import near_surface
 from ssl_hip.patch_store import PatchStore
@@ -58,8 +58,8 @@ def draw_voxels(store: PatchStore, draw: int, band_mm: float, seed: int = 0) -> 
 def autocast(folder: Path) -> torch.autocast:
     """Return what lets a network run in the precision that a run was trained in."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = tables.read_keys(folder / "run.json", ["precision"])["precision"]
-    return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
+    asked = tables.read_keys(folder / "run.json", ["precision"])["precision"]
+    return precision.autocast(asked, device)
 
 
 @torch.no_grad()
