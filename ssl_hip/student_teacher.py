@@ -41,13 +41,14 @@ class StudentTeacher:
         self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.heads = nn.ModuleList()  # of the method, beside the student's own: trained with it, never exported
         self.settings, self.device = settings, device
+        self.precision = precision.effective(settings.precision, device.type)
         self.noise = torch.Generator(device).manual_seed(seed)
         self.student.masks.seed(seed + 1)
         self.teacher.masks.seed(seed + 2)
 
     def autocast(self):
         """Run networks in the precision that the parameters ask for, where the device has it."""
-        return precision.autocast(self.settings.precision, self.device.type)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def add_noise(self, image: torch.Tensor, deviation: float) -> torch.Tensor:
         """Return the image plus Gaussian noise of this standard deviation."""

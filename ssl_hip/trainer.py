@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ssl_hip import metrics, precision, resume, weights
+from ssl_hip import metrics, resume, weights
 from ssl_hip.augmentation import Augmentation
 from ssl_hip.collapse import CollapseWatch
 from ssl_hip.config import UserError
@@ -60,9 +60,9 @@ class Trainer:
         self.store, self.draw, self.settings, self.model = store, draw, settings, params.model
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         named = {"method": method, "labelled_patches": labelled_patches, "draw": draw}
-        self.precision = precision.effective(settings.precision, self.device.type)
-        self.depends_on = named | {"device": self.device.type, "precision": self.precision, "params": params}
         self.learner, self.seed = Learner(method, params, seed, self.device), seed["noise"]
+        self.precision = self.learner.networks.precision
+        self.depends_on = named | {"device": self.device.type, "precision": self.precision, "params": params}
         self.networks, uses_unlabelled = self.learner.networks, self.learner.method.uses_unlabelled
         labelled = store.labelled(labelled_patches, draw)
         training, self.held = (store.rows(split, draw) for split in ("train", "validation"))
