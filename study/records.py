@@ -67,8 +67,8 @@ def trained(names: list[str], work: Path = WORK, folder: Path = FOLDER) -> list[
     found = [(run, network(run, work, folder)) for run in plan.read() if run.name in names]
     found = [(run, place) for run, place in found if place]
     if missing := sorted(set(names) - {run.name for run, _ in found}):
-        remedy = f"to train them here, take their rows out of the tables in {FOLDER} and type `make study`"
-        raise UserError(f"no networks of {', '.join(missing)} in {work}: {remedy}")
+        remedy = "`make study` trains one draw of a final run again; of a trial, take its rows out of trials.csv first"
+        raise UserError(f"no networks of {', '.join(missing)} in {work} or {folder}: {remedy}")
     return found
 
 

@@ -119,11 +119,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Read the command line and work; raise UserError without the real data or with an unknown name."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--real", nargs="+", metavar="NAME", help="score these final runs on the real CT instead")
-    names = parser.parse_args(arguments).real
+    parser.add_argument("--draws", nargs="+", type=int, metavar="DRAW", help="of these draws only (0: those in git)")
+    options = parser.parse_args(arguments)
+    names = options.real
     target = "anatomies" if names is None else "real"
     if not DATA.is_dir():
         raise UserError("study.transfer needs ../shared/data, the real anatomies and CT: put it there; see README")
-    runs = to_score(recorded(names), target, records.WORK, records.FOLDER)
+    wanted = [run for run in recorded(names) if options.draws is None or run.draw in options.draws]
+    runs = to_score(wanted, target, records.WORK, records.FOLDER)
     if not runs:
         print(f"Nothing to score on {target}; scored runs: results/study/transfer.csv")
         return

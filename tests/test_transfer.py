@@ -121,6 +121,13 @@ def test_a_row_a_run_and_subject(study, capsys):
     assert set(real.name) == {"a"} and set(real.target) == {"real"} and set(real.labelled_patches) == {"4"}
 
 
+def test_draws_may_be_chosen(study):
+    transfer.main(["--draws", "1"])
+    assert set(table().draw) == {1}
+    transfer.main(["--real", "a", "--draws", "0", "2"])
+    assert set(table()[lambda rows: rows.target == "real"].draw) == {0}
+
+
 def test_nothing_is_scored_twice(study, monkeypatch, capsys):
     transfer.main(["--real", "bb"])
     before = (records.FOLDER / "transfer.csv").read_bytes()
