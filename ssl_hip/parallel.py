@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -111,6 +112,18 @@ def write_json(path: Path, content: Any) -> None:
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(content))
     unfinished.replace(path)
+
+
+def discard(unfinished: Path, pattern: str) -> None:
+    """Remove folders of this pattern below `unfinished`, each under another name first.
+
+    What a kill leaves of a folder that is half removed is never taken for unfinished work to go on with.
+    """
+    gone = unfinished / "gone"
+    shutil.rmtree(gone, ignore_errors=True)
+    for folder in unfinished.glob(pattern):
+        folder.rename(gone)
+        shutil.rmtree(gone)
 
 
 def fingerprint(settings: Any, inputs: Sequence[Path] = ()) -> str:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -183,6 +184,53 @@ def test_an_interrupted_build_goes_on_and_gives_the_same(tmp_path, monkeypatch) 
     again = shape_cohort.build(settings(), csv, folder, workers=1)
     assert asked == ["s0", "s1", "s1", "s2"]  # s0 was not fitted again
     assert json.dumps(again.to_dict("list")) == json.dumps(whole.to_dict("list"))
+
+
+FILE_CALLS = [(shape_cohort.shutil, "rmtree"), (shape_cohort.shutil, "copytree"), (shape_cohort.shutil, "copyfile")]
+FILE_CALLS += [(Path, "rename"), (Path, "write_text")]
+
+
+def test_interrupted_between_any_two_files_it_gives_the_same(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(shape_cohort, "DISTANCE_MM", 4.0)
+    write_cohort(tmp_path, ["train", "train", "test"])
+    csv, folder = tmp_path / "data" / "cohort.csv", tmp_path / "data" / "shape_model"
+
+    def content():
+        return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    shape_cohort.build(settings(), csv, folder, workers=1)
+    whole, finish, passed = content(), shape_cohort._finish, 0
+    while True:  # stopped before the first of the calls that change files, before the second, ... till none is left
+        with monkeypatch.context() as patch:
+            patch.setattr(shape_cohort, "_finish", stopped_after(passed, finish, patch))
+            try:
+                shape_cohort.build(settings(), csv, folder, workers=1)
+                break
+            except KeyboardInterrupt:
+                passed += 1
+        shape_cohort.build(settings(), csv, folder, workers=1)
+        assert content() == whole, passed
+    assert passed > 5
+
+
+def stopped_after(passed: int, finish, patch):
+    """Return `finish`, stopped before the file call that comes after `passed` others."""
+    calls = iter(range(passed))
+
+    def counted(call):
+        def wrapped(*arguments, **options):
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+            return call(*arguments, **options)
+
+        return wrapped
+
+    def stopped(*arguments):
+        for owner, name in FILE_CALLS:
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        return finish(*arguments)
+
+    return stopped
 
 
 def test_a_single_training_subject_fits_the_others_but_has_no_score(tmp_path, monkeypatch) -> None:

@@ -24,6 +24,23 @@ def killed(number):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_work_half_removed_is_not_taken_up_again(tmp_path, monkeypatch):
+    for name in ("patches-1", "patches-2", "cohort-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "00000.json").write_text("{}")
+    with monkeypatch.context() as patch:
+        patch.setattr(parallel.shutil, "rmtree", lambda path, **_: stop() if path.exists() else None)
+        with pytest.raises(Stop):
+            parallel.discard(tmp_path, "patches-*")
+    assert len(list(tmp_path.glob("patches-*"))) == 1
+    parallel.discard(tmp_path, "patches-*")
+    assert [path.name for path in tmp_path.iterdir()] == ["cohort-1"]
+
+
+def stop():
+    raise Stop
+
+
 def test_a_killed_process_is_explained():
     with pytest.raises(UserError, match="a process of 2 was ended from outside, most often because memory ran out"):
         parallel.run(killed, range(2), "test", 2)

@@ -47,8 +47,7 @@ def build(params: SimpleNamespace, root: Path = ROOT, workers: int | None = None
     table.to_csv(folder / "cohort.csv", index=False)
     _replace(root / "data" / "cohort", folder)
     (folder / "cohort.csv").replace(root / "data" / "cohort.csv")
-    for stale in unfinished.glob("cohort-*"):
-        shutil.rmtree(stale)
+    parallel.discard(unfinished, "cohort-*")
     return table
 
 

@@ -47,8 +47,7 @@ def build(params: SimpleNamespace, cohort_csv: Path, folder: Path, workers: int 
     write(unfinished / folder.name, table, cubes_of(jobs, table), params.patches)
     shutil.rmtree(folder, ignore_errors=True)
     (unfinished / folder.name).rename(folder)
-    for left in unfinished.parent.glob("patches-*"):
-        shutil.rmtree(left)
+    parallel.discard(unfinished.parent, "patches-*")
 
 
 def scan_files(cohort: pd.DataFrame, data: Path) -> list[Path]:

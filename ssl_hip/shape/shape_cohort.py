@@ -207,15 +207,16 @@ def described(fit: Fit) -> dict[str, Any]:
 
 
 def _finish(work: Path, folder: Path, fits: list[list[dict[str, Any]]]) -> pd.DataFrame:
-    """Put models, fits and their table in place."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (work / "fits").rename(folder / "fits")
+    """Put models, fits and their table in place; copies, so that work is whole until they are there."""
+    new = work / "new"
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(work / "fits", new / "fits")
     for file in (work / "models").glob(f"*-{ALL}.npz"):
-        file.rename(folder / file.name.replace(f"-{ALL}", ""))
-    (folder / "fits.json").write_text(json.dumps(sum(fits, []), indent=1) + "\n")
-    for left in work.parent.glob(f"{folder.name}-*"):
-        shutil.rmtree(left)
+        shutil.copyfile(file, new / file.name.replace(f"-{ALL}", ""))
+    (new / "fits.json").write_text(json.dumps(sum(fits, []), indent=1) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    new.rename(folder)
+    parallel.discard(work.parent, f"{folder.name}-*")
     return table(folder)
 
 
