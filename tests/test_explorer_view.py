@@ -1,5 +1,6 @@
 """The explorer's widgets, without a browser: controls change what is shown."""
 
+import html
 import re
 import shutil
 
@@ -9,7 +10,8 @@ import pytest
 from conftest import write_balls
 
 from ssl_hip import checksums
-from ssl_hip.explorer import slices
+from ssl_hip.config import UserError
+from ssl_hip.explorer import keep, slices
 from ssl_hip.explorer.case import most_uncertain
 from ssl_hip.explorer.controls import Controls
 from ssl_hip.explorer.maps import Run
@@ -117,8 +119,32 @@ def test_validation_is_scored_on_demand(explorer):
 
 
 def test_the_view_is_kept_as_a_page_that_needs_nothing_else(explorer):
+    explorer.controls.beside.value = "supervised-2-0"
     page = explorer.keep("html").read_text()
+    explorer.controls.beside.value = "none"
     assert explorer.story.value in page and 'src="http' not in page and len(page) > 1e6
+    assert page.count("Plotly.newPlot(") == 5  # slices of both runs, references, space, surfaces
+    state = re.search("<code>(.+)</code>", page)[1]
+    explorer.restore(html.unescape(state))
+    assert "supervised-2-0" in explorer.other.layout.title.text
+    explorer.controls.beside.value = "none"
+
+
+def test_pictures_stand_below_one_another_on_white():
+    clear, red = np.zeros((1, 2, 4)), np.broadcast_to([1.0, 0, 0, 1], (2, 1, 4))
+    whole = keep.stacked([clear, red])
+    assert whole.shape == (3, 2, 4) and whole[0].min() == 1 and whole[1:, 0].tolist() == [[1, 0, 0, 1]] * 2
+
+
+def test_what_is_wrong_with_a_wish_is_said_below_the_pictures(explorer):
+    explorer.do(lambda: explorer.restore("z=many&depth=3"))
+    assert "z: &#x27;many&#x27; is no int" in explorer.message.value and "depth" in explorer.message.value
+
+    def without_browser():
+        raise UserError("PNG files are drawn by a browser")
+
+    explorer.do(without_browser)
+    assert explorer.message.value == "PNG files are drawn by a browser"
 
 
 def test_without_patches_to_score_by_the_labelled_ones_are_shown(tmp_path, params, explorer):

@@ -3,6 +3,7 @@
 import html
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import plotly.graph_objects as go
 
 from ssl_hip import config
 from ssl_hip.config import UserError
-from ssl_hip.explorer import catalogue, lasso, references_figure, slices, solid, space, state
+from ssl_hip.explorer import catalogue, keep, lasso, references_figure, slices, solid, space, state
 from ssl_hip.explorer.case import Case, accuracies_of, told_accuracies
 from ssl_hip.explorer.controls import NONE, Controls
 from ssl_hip.explorer.maps import Run, Source, finished
@@ -70,15 +71,18 @@ class Explorer:
             self._show_slices(self.other, self.case(self.runs[beside]))
         self.compared.layout.display = "none" if beside == NONE else ""
         self.story.value, self.scores.value = case.story(), case.scores()
-        shown = TABS[self.tabs.selected_index]
-        if shown == "voxel":
-            references_figure.fill(self.near, self.source.store, case.nearest(), self._window)
-        elif shown == "space":
-            self._show_space()
-        elif shown == "3D":
-            solid.fill(self.solid, case.maps, self.source.store.spacing_mm)
+        self._fill(TABS[self.tabs.selected_index], case)
         self.text.value = state.to_text(self.controls.state)
         self.seconds = time.perf_counter() - start
+
+    def _fill(self, tab: str, case: Case) -> None:
+        """Draw what a tab shows, which nobody sees before it is opened."""
+        if tab == "voxel":
+            references_figure.fill(self.near, self.source.store, case.nearest(), self._window)
+        elif tab == "space":
+            self._show_space()
+        elif tab == "3D":
+            solid.fill(self.solid, case.maps, self.source.store.spacing_mm)
 
     @property
     def _window(self) -> tuple[float, float]:
@@ -187,28 +191,39 @@ class Explorer:
         self.message.value = f"Labels of {len(rows)} validation patches that are right, mean over patches: {told}"
 
     def keep(self, kind: str) -> Path:
-        """Write the slices as reports/explorer/NAME.png (needs Chrome or Chromium) or as a stand-alone page."""
-        case, figure = self.case(), go.Figure(self.main)
+        """Write the view as reports/explorer/NAME.png (slices and references) or NAME.html (all of it).
+
+        Raises UserError where PNG lacks Chrome or Chromium.
+        """
+        case, beside = self.case(), self.controls.beside.value
         place = "-".join(map(str, (case.run.name, case.network, case.split, case.row, *case.voxel)))
         path = self.root / f"reports/explorer/{place}.{kind}"
         path.parent.mkdir(parents=True, exist_ok=True)
+        for tab in ("voxel", "space", "3D") if kind == "html" else ("voxel",):
+            self._fill(tab, case)
+        shown = [self.main, *([self.other] if beside != NONE else []), self.near]
         if kind == "html":
-            about = html.escape(dict(map(reversed, self.controls.row.options))[case.row])
-            page = figure.to_html(include_plotlyjs=True)
-            path.write_text(page.replace("<body>", f"<body><p>{about}</p>{case.story()}{case.scores()}", 1))
+            patch = dict(map(reversed, self.controls.row.options))[case.row]
+            told = f"<p>{html.escape(patch)}</p>{case.story()}{case.scores()}"
+            told += f"<p>state: <code>{html.escape(self.text.value)}</code></p>"
+            keep.write_page(path, told, [go.Figure(each) for each in (*shown, self.dots, self.solid)])
         else:
-            figure.write_image(path)
+            keep.write_picture(path, [go.Figure(each) for each in shown])
         self.message.value = f"written: {path.relative_to(self.root)}"
         return path
 
     def restore(self, text: str) -> None:
-        """Go to the state that a text tells; what is wrong with it is said below the pictures."""
+        """Go to the state that a text tells; raise UserError for what is wrong with it."""
+        wanted = state.from_text(text, self.controls.state)
+        for names in (("run", "network", "split", "order"), tuple(wanted)):  # the list of patches comes first
+            self.controls.restore({name: wanted[name] for name in names})
+        self.message.value = "restored"
+
+    def do(self, action: Callable[[], object]) -> None:
+        """Do what a button asks for; what is wrong is said below the pictures, where a traceback would be lost."""
         try:
-            wanted = state.from_text(text, self.controls.state)
-            for names in (("run", "network", "split", "order"), tuple(wanted)):  # the list of patches comes first
-                self.controls.restore({name: wanted[name] for name in names})
-            self.message.value = "restored"
-        except UserError as error:
+            action()
+        except (UserError, OSError) as error:
             self.message.value = html.escape(str(error))
 
     # where it stands
@@ -218,7 +233,7 @@ class Explorer:
 
         def button(text: str, action) -> widgets.Button:
             made = widgets.Button(description=text)
-            made.on_click(lambda _: action())
+            made.on_click(lambda _: self.do(action))
             return made
 
         self.text = widgets.Text(description="state", layout={"width": "640px"}, continuous_update=False)

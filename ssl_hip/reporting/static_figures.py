@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import kaleido
+import plotly.graph_objects as go
 from kaleido.errors import ChromeNotFoundError
 
 from ssl_hip import config
@@ -24,13 +25,18 @@ def write(source: Path, target: Path) -> list[Path]:
         raise config.UserError(f"{source}: no figures yet; type 'make repro'")
     target.mkdir(parents=True, exist_ok=True)
     paths = [target / f"{name}.png" for name in figures]
+    draw(list(figures.values()), paths)
+    return paths
+
+
+def draw(figures: list[go.Figure], paths: list[Path]) -> None:
+    """Write each figure to its path as PNG; raise UserError without a browser."""
     try:
-        kaleido.write_fig_from_object_sync([job(*pair) for pair in zip(figures.values(), paths, strict=True)])
+        kaleido.write_fig_from_object_sync([job(*pair) for pair in zip(figures, paths, strict=True)])
     except ChromeNotFoundError as error:
         raise config.UserError(
             "PNG files are drawn by a browser: install Chrome or Chromium, or set BROWSER_PATH to it"
         ) from error
-    return paths
 
 
 def job(figure, path: Path) -> dict:

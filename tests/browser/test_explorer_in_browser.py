@@ -1,7 +1,7 @@
 """The explorer in JupyterLab, by mouse and keyboard: what is done changes what is seen. `make test-browser`.
 
 Screenshots and the seconds of each interaction (from the event until the page has changed) lie in build/browser/;
-REPEAT=20 repeats each, for their median.
+REPEAT=20 repeats each, for their median, and EDGE=32 makes patches of 32^3.
 """
 
 import os
@@ -19,9 +19,16 @@ pytestmark = pytest.mark.browser
 KEPT = scratch.ROOT / "build/browser"
 RUNS = ("embedding_matching-4-0", "supervised-4-0")
 REPEAT = int(os.environ.get("REPEAT", 1))
+EDGE = int(os.environ.get("EDGE", 16))  # voxels
 STORY = "() => [...document.querySelectorAll('.widget-html')].map(each => each.innerText).join('|')"
 SLICES = """() => [...document.querySelectorAll('.js-plotly-plot')[0].querySelectorAll('.heatmaplayer image')]
     .map(image => image.getAttribute('href')).join()"""
+TITLES = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(each => each.offsetParent)
+    .map(each => each.querySelector('.gtitle')?.textContent).join()"""
+LIT = "() => document.querySelectorAll('.js-plotly-plot')[0].querySelectorAll('.scatterlayer path.point').length"
+DOTS = "() => document.querySelectorAll('.widget-tab .js-plotly-plot .scatterlayer path.point').length"
+SURFACES = """() => JSON.stringify([...document.querySelectorAll('.widget-tab .js-plotly-plot')]
+    .filter(each => each.offsetParent).map(each => each.data.map(trace => trace.x)))"""
 HAIR = """() => JSON.stringify(document.querySelectorAll('.js-plotly-plot')[0].data
     .filter(trace => trace.name.endsWith('cross-hair')).map(trace => trace.x))"""
 
@@ -37,6 +44,8 @@ def browser():
 def project(browser, tmp_path_factory):
     """A copy of the repository with two finished runs of the smoke profile."""
     root = scratch.copy(tmp_path_factory.mktemp("browser") / "project")
+    params = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(re.sub(r"(?m)^  edge: \d+", f"  edge: {EDGE}", params))
     scratch.commit(root)
     done = scratch.run(root, "dvc", "repro", "-q", *(f"train@{name}" for name in RUNS))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
@@ -64,10 +73,13 @@ SECONDS = []
 
 
 def changes(page, name: str, read: str, *actions) -> None:
-    """Do the actions in turn, REPEAT in all, and see each change what `read` reads in the page; note the seconds."""
+    """Do the actions in turn, REPEAT in all, and see each change what `read` reads in the page; note the seconds.
+
+    They count from the moment that an action returns, if it does.
+    """
     for number in range(REPEAT):
         before, start = page.evaluate(read), time.perf_counter()
-        actions[number % len(actions)]()
+        start = actions[number % len(actions)]() or start
         page.wait_for_function(f"before => ({read})() !== before", arg=before, timeout=30_000, polling=10)
         SECONDS.append((name, time.perf_counter() - start))
 
@@ -91,28 +103,41 @@ def press(page, name: str, key: str):
 def click(page, plane: int, x: float, y: float):
     """Return the action that clicks into a plane of the slices, at shares of its width and height."""
 
-    def act():
+    def act() -> float:
         box = page.locator(".js-plotly-plot").first.locator(".nsewdrag").nth(plane).bounding_box()
         place = box["x"] + x * box["width"], box["y"] + y * box["height"]
         page.mouse.move(place[0] - 3, place[1])
         page.mouse.move(*place, steps=3)
         page.wait_for_timeout(60)  # plotly notes what the mouse is over before a click counts
+        start = time.perf_counter()
         page.mouse.click(*place)
+        return start
 
     return act
 
 
-def lasso(page, plot, plane: int = 0):
-    """Draw a lasso around nearly all of a plot's plane."""
-    plot.scroll_into_view_if_needed()
-    box = plot.locator(".nsewdrag").nth(plane).bounding_box()
-    left, right = (box["x"] + share * box["width"] for share in (0.03, 0.97))
-    top, bottom = (box["y"] + share * box["height"] for share in (0.03, 0.97))
-    page.mouse.move(left, top)
-    page.mouse.down()
-    for corner in ((right, top), (right, bottom), (left, bottom), (left, top)):
-        page.mouse.move(*corner, steps=8)
-    page.mouse.up()
+def lasso(page, plot, width: float = 0.97):
+    """Return the action that draws a lasso around a plot's (first) plane, up to a share of its width."""
+
+    def act() -> float:
+        plot.scroll_into_view_if_needed()
+        box = plot.locator(".nsewdrag").first.bounding_box()
+        left, right = (box["x"] + share * box["width"] for share in (0.03, width))
+        top, bottom = (box["y"] + share * box["height"] for share in (0.03, 0.97))
+        page.mouse.move(left, top)
+        page.mouse.down()
+        for corner in ((right, top), (right, bottom), (left, bottom), (left, top)):
+            page.mouse.move(*corner, steps=8)
+        start = time.perf_counter()
+        page.mouse.up()
+        return start
+
+    return act
+
+
+def button(page, name: str):
+    """Return the action that clicks a button."""
+    return page.get_by_role("button", name=name, exact=True).click
 
 
 def tab(page, name: str) -> None:
@@ -185,60 +210,107 @@ def test_layers_are_switched(opened, layer):
     changes(page, "switch the layer", SLICES, choose(page, "colour", layer), choose(page, "colour", "nothing"))
 
 
-def test_play_changes_the_similarities(opened):
+def test_lambda_decides_what_is_uncertain(opened):
+    page, _ = opened
+    changes(page, "move lambda", STORY, press(page, "λ / ln 2", "ArrowRight"), press(page, "λ / ln 2", "ArrowLeft"))
+
+
+def test_patches_are_stepped_through_and_sorted(opened):
+    page, _ = opened
+    changes(page, "next patch", SLICES, button(page, "next"), button(page, "previous"))
+    listed = "() => [...document.querySelectorAll('.widget-dropdown')].map(each => each.innerText).join()"
+    changes(page, "sort by HD95", listed, choose(page, "sorted by", "HD95"), choose(page, "sorted by", "patch number"))
+    choose(page, "sorted by", "patch number")()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("kernel", ("euclidean", "cosine")), ("reduce", ("max", "mean"))], ids=["kernel", "reduce"]
+)
+def test_play_with_another_similarity(opened, name, options):
     page, _ = opened
     tab(page, "play")
-    changes(page, "change k", STORY, press(page, "k", "ArrowRight"), press(page, "k", "ArrowLeft"))
-    changes(page, "change the kernel", STORY, choose(page, "kernel", "euclidean"), choose(page, "kernel", "cosine"))
-    fresh = page.get_by_role("button", name="fresh draw")
-    changes(page, "fresh draw", STORY, fresh.click)
+    changes(page, f"change {name}", STORY, *(choose(page, name, option) for option in options))
+    choose(page, name, options[1])()
+
+
+@pytest.mark.parametrize("name", ["k", "l", "band, mm", "temperature"])
+def test_play_with_references_and_temperature(opened, name):
+    page, _ = opened
+    changes(page, f"change {name}", STORY, press(page, name, "ArrowLeft"), press(page, name, "ArrowRight"))
+
+
+def test_fresh_references_are_scored_over_the_validation_patches(opened):
+    page, _ = opened
+    changes(page, "fresh draw", STORY, button(page, "fresh draw"))
     shot(page, "3_play")
+
+    def another() -> float:
+        before = page.evaluate(STORY)
+        button(page, "fresh draw")()
+        page.wait_for_function(f"before => ({STORY})() !== before", arg=before)
+        start = time.perf_counter()
+        button(page, "score validation")()
+        return start
+
+    scored = f"() => ({STORY})().split('|').filter(text => text.includes('validation patches that are right')).join()"
+    changes(page, "score validation", scored, another)
 
 
 def test_a_lasso_in_the_space_lights_up_voxels_and_one_in_the_slices_rings_dots(opened):
     page, _ = opened
     tab(page, "space")
-    plot = page.locator(".widget-tab .js-plotly-plot:visible").first
+    plot, main = page.locator(".widget-tab .js-plotly-plot:visible").first, page.locator(".js-plotly-plot").first
     plot.locator(".scatterlayer path.point").first.wait_for()
-    lasso(page, plot)
-    page.wait_for_function(f"() => ({STORY})().includes('voxels chosen')")
+    changes(page, "lasso in the space", STORY, lasso(page, plot), lasso(page, plot, 0.6))
     chosen, here = map(int, re.search(r"(\d+) voxels chosen, (\d+) of them", page.evaluate(STORY)).groups())
     assert chosen >= here > 0
-    lit = "() => document.querySelectorAll('.js-plotly-plot')[0].querySelectorAll('.scatterlayer path.point').length"
-    page.wait_for_function(f"() => ({lit})() > 0")
+    page.wait_for_function(f"() => ({LIT})() > 0")
     shot(page, "4_space")
-    dots = "() => document.querySelectorAll('.widget-tab .js-plotly-plot .scatterlayer path.point').length"
-    before = page.evaluate(dots)
+    before = page.evaluate(DOTS)
     page.evaluate(lab.TOP)
-    lasso(page, page.locator(".js-plotly-plot").first)
-    page.wait_for_function(f"before => ({dots})() > before", arg=before)
+    changes(page, "lasso in a slice", DOTS, lasso(page, main), lasso(page, main, 0.6))
+    assert page.evaluate(DOTS) > before
     shot(page, "4_rings")
     plot.scroll_into_view_if_needed()
     box = plot.locator(".nsewdrag").bounding_box()
     page.mouse.dblclick(box["x"] + 5, box["y"] + 5)  # plotly's way to let go
-    page.wait_for_function(f"() => ({lit})() === 0")
+    page.wait_for_function(f"() => ({LIT})() === 0")
 
 
 def test_surfaces_are_drawn(opened):
     page, _ = opened
     tab(page, "3D")
     page.wait_for_selector(".js-plotly-plot canvas:visible")
+    changes(page, "next patch, 3D", SURFACES, button(page, "next"), button(page, "previous"))
     shot(page, "5_3d")
 
 
 def test_another_run_and_a_second_one_beside_it(opened):
     page, _ = opened
     tab(page, "voxel")
-    title = "() => document.querySelectorAll('.js-plotly-plot')[0].querySelector('.gtitle').textContent"
-    changes(page, "switch the run", title, choose(page, "run", RUNS[1]), choose(page, "run", RUNS[0]))
-    plots = page.locator(".js-plotly-plot:visible").count()
+    changes(page, "switch the run", TITLES, choose(page, "run", RUNS[1]), choose(page, "run", RUNS[0]))
+    changes(page, "a run beside", TITLES, choose(page, "beside", RUNS[0]), choose(page, "beside", "none"))
     choose(page, "beside", RUNS[0])()
-    page.wait_for_function(
-        "before => [...document.querySelectorAll('.js-plotly-plot')].filter(each => each.offsetParent).length > before",
-        arg=plots,
-    )
+    page.wait_for_function(f"() => ({TITLES})().split('{RUNS[0]}').length > 2")
     shot(page, "6_beside")
     choose(page, "beside", "none")()
+
+
+def test_a_view_is_kept_and_a_state_comes_back(opened, project):
+    page, _ = opened
+    tab(page, "keep")
+    for kind in ("PNG", "HTML"):
+        button(page, kind)()
+        page.wait_for_function(f"() => ({STORY})().includes('.{kind.lower()}')")
+    kept = sorted(path.suffix for path in (project / "reports/explorer").iterdir())
+    assert kept == [".html", ".png"]
+    state = page.locator(".widget-text input").last
+    before, shown = state.input_value(), page.evaluate(SLICES)
+    press(page, "z", "Home")()
+    page.wait_for_function(f"before => ({SLICES})() !== before", arg=shown)
+    state.fill(before)
+    button(page, "restore")()
+    page.wait_for_function(f"before => ({SLICES})() === before", arg=shown)
 
 
 def test_readable_in_the_dark_theme(opened):

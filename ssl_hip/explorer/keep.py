@@ -1,0 +1,37 @@
+"""The current view as a file: a picture, or a page that needs nothing else."""
+
+import html
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib import image
+
+from ssl_hip.reporting import static_figures
+
+
+def write_page(path: Path, told: str, figures: list[go.Figure]) -> None:
+    """Write a page that needs neither net nor other files: HTML, then the figures one below the other."""
+    parts = [figure.to_html(full_html=False, include_plotlyjs=not number) for number, figure in enumerate(figures)]
+    head = f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>{html.escape(path.stem)}</title></head>'
+    path.write_text(f"{head}<body>{told}{''.join(parts)}</body></html>", encoding="utf-8")
+
+
+def write_picture(path: Path, figures: list[go.Figure]) -> None:
+    """Write the figures one below the other as PNG; raise UserError without Chrome or Chromium, which draws them."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.png" for number in range(len(figures))]
+        static_figures.draw(figures, paths)
+        image.imsave(path, stacked([image.imread(each) for each in paths]))
+
+
+def stacked(pictures: list[np.ndarray]) -> np.ndarray:
+    """Return RGBA pictures (h, w, 4), 0 to 1, one below the other on white."""
+    whole = np.ones((sum(len(each) for each in pictures), max(each.shape[1] for each in pictures), 4))
+    top = 0
+    for each in pictures:
+        opacity = each[..., 3:]
+        whole[top : top + len(each), : each.shape[1], :3] = each[..., :3] * opacity + 1 - opacity
+        top += len(each)
+    return whole
