@@ -120,7 +120,10 @@ def test_validation_is_scored_on_demand(explorer):
 
 def test_the_view_is_kept_as_a_page_that_needs_nothing_else(explorer):
     explorer.controls.beside.value = "supervised-2-0"
+    drawn = {"type": "rect", "xref": "x", "yref": "y", "x0": 1, "x1": 5, "y0": 1, "y1": 5, "line": {"color": object()}}
+    explorer.main._layout["selections"] = [drawn]  # as the browser tells it, undefined colours included
     page = explorer.keep("html").read_text()
+    explorer.main._layout.pop("selections")
     explorer.controls.beside.value = "none"
     assert explorer.story.value in page and 'src="http' not in page and len(page) > 1e6
     assert page.count("Plotly.newPlot(") == 5  # slices of both runs, references, space, surfaces
@@ -145,6 +148,9 @@ def test_what_is_wrong_with_a_wish_is_said_below_the_pictures(explorer):
 
     explorer.do(without_browser)
     assert explorer.message.value == "PNG files are drawn by a browser"
+    with pytest.raises(ZeroDivisionError):
+        explorer.do(lambda: 1 / 0)
+    assert "division by zero" in explorer.message.value
 
 
 def test_without_patches_to_score_by_the_labelled_ones_are_shown(tmp_path, params, explorer):

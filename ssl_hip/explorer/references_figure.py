@@ -38,6 +38,7 @@ def fill(result: go.Figure, store: PatchStore, nearest: list[Reference], window_
     """Show the axial slice through each reference, the truth outlined; return the figure."""
     low, high = window_hu
     places = {kind: [each for each in nearest if each.kind == kind][:EACH] for kind in CLASSES}
+    numbers = store.table("train").patch
     shown = [each for kind in CLASSES for each in places[kind] + [None] * (EACH - len(places[kind]))]
     with result.batch_update():
         for column, reference in enumerate(shown):
@@ -52,5 +53,6 @@ def fill(result: go.Figure, store: PatchStore, nearest: list[Reference], window_
             line.x, line.y = outline(store.label["train"][reference.row][z] == 1)
             marker.x, marker.y = [x], [y]
             kind = {"object": "bone", "background": "background"}[reference.kind]
-            result.layout.annotations[column].text = f"{kind} {reference.similarity:.3f}<br>row {reference.row}, z {z}"
+            where = f"patch {numbers[reference.row]}, z {z}"
+            result.layout.annotations[column].text = f"{kind} {reference.similarity:.3f}<br>{where}"
     return result

@@ -206,9 +206,9 @@ class Explorer:
             patch = dict(map(reversed, self.controls.row.options))[case.row]
             told = f"<p>{html.escape(patch)}</p>{case.story()}{case.scores()}"
             told += f"<p>state: <code>{html.escape(self.text.value)}</code></p>"
-            keep.write_page(path, told, [go.Figure(each) for each in (*shown, self.dots, self.solid)])
+            keep.write_page(path, told, [plain(each) for each in (*shown, self.dots, self.solid)])
         else:
-            keep.write_picture(path, [go.Figure(each) for each in shown])
+            keep.write_picture(path, [plain(each) for each in shown])
         self.message.value = f"written: {path.relative_to(self.root)}"
         return path
 
@@ -223,8 +223,10 @@ class Explorer:
         """Do what a button asks for; what is wrong is said below the pictures, where a traceback would be lost."""
         try:
             action()
-        except (UserError, OSError) as error:
+        except Exception as error:
             self.message.value = html.escape(str(error))
+            if not isinstance(error, (UserError, OSError)):
+                raise  # a bug of ours: the traceback is in JupyterLab's log console
 
     # where it stands
 
@@ -264,3 +266,8 @@ class Explorer:
             self.message,
             self.tabs,
         ])  # fmt: skip
+
+
+def plain(figure: go.FigureWidget) -> go.Figure:
+    """Return a figure without its widget, and without what the browser notes of a lasso and Python rejects."""
+    return go.Figure(figure.to_dict(), skip_invalid=True)

@@ -92,7 +92,11 @@ def control(page, kind: str, name: str):
 
 def choose(page, name: str, option: str):
     """Return the action that chooses an option of a menu."""
-    return lambda: control(page, "dropdown", name).locator("select").select_option(label=option)
+
+    def act() -> None:
+        control(page, "dropdown", name).locator("select").select_option(label=option)
+
+    return act
 
 
 def press(page, name: str, key: str):
@@ -290,8 +294,9 @@ def test_another_run_and_a_second_one_beside_it(opened):
     tab(page, "voxel")
     changes(page, "switch the run", TITLES, choose(page, "run", RUNS[1]), choose(page, "run", RUNS[0]))
     changes(page, "a run beside", TITLES, choose(page, "beside", RUNS[0]), choose(page, "beside", "none"))
+    choose(page, "run", RUNS[1])()
     choose(page, "beside", RUNS[0])()
-    page.wait_for_function(f"() => ({TITLES})().split('{RUNS[0]}').length > 2")
+    page.wait_for_function(f"() => ['{RUNS[0]}', '{RUNS[1]}'].every(name => ({TITLES})().includes(name))")
     shot(page, "6_beside")
     choose(page, "beside", "none")()
 
