@@ -22,6 +22,9 @@ from ssl_hip.patch_store import SPLITS
 
 TABS = ("voxel", "play", "space", "3D", "keep")
 PATCHES_IN_SPACE = 8
+LASSO_STYLE = (
+    "<style>.selectionlayer path { pointer-events: none !important }</style>"  # else none begins within another
+)
 
 
 class Explorer:
@@ -265,6 +268,7 @@ class Explorer:
             self.compared,
             self.message,
             self.tabs,
+            widgets.HTML(LASSO_STYLE),
         ])  # fmt: skip
 
 
