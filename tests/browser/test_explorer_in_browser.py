@@ -27,7 +27,9 @@ TITLES = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(each 
     .map(each => each.querySelector('.gtitle')?.textContent).join()"""
 LIT = "() => document.querySelectorAll('.js-plotly-plot')[0].querySelectorAll('.scatterlayer path.point').length"
 DOTS = "() => document.querySelectorAll('.widget-tab .js-plotly-plot .scatterlayer path.point').length"
-CHOSEN = f"""() => window.chosen = ({STORY})().match(/\\d+ voxels chosen, \\d+ of them/)?.[0] ?? window.chosen"""
+CHOSEN = (
+    f"""() => window.chosen = ({STORY})().match(/\\d+ voxels chosen, \\d+ of them/)?.[0] ?? window.chosen ?? null"""
+)
 SURFACES = """() => JSON.stringify([...document.querySelectorAll('.widget-tab .js-plotly-plot')]
     .filter(each => each.offsetParent).map(each => each.data.map(trace => trace.x)))"""
 HAIR = """() => JSON.stringify(document.querySelectorAll('.js-plotly-plot')[0].data
