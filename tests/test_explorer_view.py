@@ -130,7 +130,8 @@ def test_the_view_is_kept_as_a_page_that_needs_nothing_else(explorer):
     state = re.search("<code>(.+)</code>", page)[1]
     explorer.restore(html.unescape(state))
     assert "supervised-2-0" in explorer.other.layout.title.text
-    explorer.controls.beside.value = "none"
+    again, explorer.controls.beside.value = explorer.keep("html"), "none"
+    assert again.read_text() and explorer.keep("html") != again  # another state does not write over it
 
 
 def test_pictures_stand_below_one_another_on_white():

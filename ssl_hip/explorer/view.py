@@ -3,6 +3,7 @@
 import html
 import math
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -194,24 +195,24 @@ class Explorer:
         self.message.value = f"Labels of {len(rows)} validation patches that are right, mean over patches: {told}"
 
     def keep(self, kind: str) -> Path:
-        """Write the view as reports/explorer/NAME.png (slices and references) or NAME.html (all of it).
+        """Write the view below reports/explorer/, a file a state: png (slices and references) or html (all of it).
 
-        Raises UserError where PNG lacks Chrome or Chromium.
+        Raises UserError where png lacks Chrome or Chromium.
         """
-        case, beside = self.case(), self.controls.beside.value
+        case, beside, text = self.case(), self.controls.beside.value, self.text.value
         place = "-".join(map(str, (case.run.name, case.network, case.split, case.row, *case.voxel)))
-        path = self.root / f"reports/explorer/{place}.{kind}"
+        path = self.root / f"reports/explorer/{place}-{zlib.crc32(text.encode()):08x}.{kind}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        for tab in ("voxel", "space", "3D") if kind == "html" else ("voxel",):
-            self._fill(tab, case)
+        self._fill("voxel", case)
         shown = [self.main, *([self.other] if beside != NONE else []), self.near]
-        if kind == "html":
-            patch = dict(map(reversed, self.controls.row.options))[case.row]
-            told = f"<p>{html.escape(patch)}</p>{case.story()}{case.scores()}"
-            told += f"<p>state: <code>{html.escape(self.text.value)}</code></p>"
-            keep.write_page(path, told, [plain(each) for each in (*shown, self.dots, self.solid)])
+        if kind == "png":
+            keep.write_picture(path, shown)
         else:
-            keep.write_picture(path, [plain(each) for each in shown])
+            self._fill("space", case)
+            self._fill("3D", case)
+            patch = dict(map(reversed, self.controls.row.options))[case.row]
+            about, state_told = f"<p>{html.escape(patch)}</p>", f"<p>state: <code>{html.escape(text)}</code></p>"
+            keep.write_page(path, about + case.story() + case.scores() + state_told, [*shown, self.dots, self.solid])
         self.message.value = f"written: {path.relative_to(self.root)}"
         return path
 
@@ -250,11 +251,11 @@ class Explorer:
             row([fresh, button("score validation", self.score_validation)]),
             self.scores,
         ])  # fmt: skip
-        keep = column([
+        kept = column([
             row([button("PNG", lambda: self.keep("png")), button("HTML", lambda: self.keep("html"))]),
             row([self.text, button("restore", lambda: self.restore(self.text.value))]),
         ])  # fmt: skip
-        panes = [column([self.story, self.near]), play, column([chosen.colouring, self.dots]), self.solid, keep]
+        panes = [column([self.story, self.near]), play, column([chosen.colouring, self.dots]), self.solid, kept]
         self.tabs = widgets.Tab(panes, titles=TABS)
         self.compared = column([self.other])
         return column([
@@ -270,8 +271,3 @@ class Explorer:
             self.tabs,
             widgets.HTML(LASSO_STYLE),
         ])  # fmt: skip
-
-
-def plain(figure: go.FigureWidget) -> go.Figure:
-    """Return a figure without its widget, and without what the browser notes of a lasso and Python rejects."""
-    return go.Figure(figure.to_dict(), skip_invalid=True)

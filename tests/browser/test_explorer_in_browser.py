@@ -124,10 +124,7 @@ def click(page, plane: int, x: float, y: float):
 
 
 def lasso(page, plot, low: float = 0.03, high: float = 0.97):
-    """Return the action that draws a lasso around a plot's (first) plane, between shares of its width.
-
-    It must not start on the line of the one before, which would be moved.
-    """
+    """Return the action that draws a lasso around a plot's (first) plane, between shares of its width."""
 
     def act() -> float:
         plot.scroll_into_view_if_needed()
