@@ -1,18 +1,12 @@
-"""JupyterLab as `make lab` starts it, on a port of its own, and a page in a browser that notes all that goes wrong."""
+"""A page in a browser that notes all that goes wrong, and JupyterLab in it."""
 
 import contextlib
-import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import time
-import urllib.request
-from pathlib import Path
 
 import pytest
-import scratch
+from jupyter_process import TOKEN
 from playwright.sync_api import Browser, Page, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -20,50 +14,11 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-quic",
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-TOKEN = "of-this-test"
 RUN_ALL = "() => { void jupyterapp.commands.execute('notebook:run-all-cells') }"
 READY = "() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext?.isReady"
 COUNTS = """() => jupyterapp.shell.currentWidget.content.model.sharedModel.cells
     .filter(cell => cell.cell_type === 'code').map(cell => cell.execution_count)"""
 TOP = "() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach(panel => { panel.scrollTop = 0 })"
-
-
-@contextlib.contextmanager
-def server(root: Path, folder: Path):
-    """Start `make lab` in root, with settings below folder, and hand out its address; it ends with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {"ServerApp": {"open_browser": False, "allow_root": True}, "LabApp": {"expose_app_in_browser": True}}
-    (folder / "config").mkdir(parents=True)
-    (folder / "config/jupyter_server_config.json").write_text(json.dumps(settings))
-    changes = {"JUPYTER_CONFIG_DIR": folder / "config", "JUPYTERLAB_SETTINGS_DIR": folder / "lab",
-               "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces", "JUPYTER_TOKEN": TOKEN, "JUPYTER_PORT": port,
-               "PATH": f"{scratch.BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": root}  # fmt: skip
-    environment = os.environ | {name: str(value) for name, value in changes.items()}
-    command, log = ["make", "lab", "-o", ".venv/.installed"], folder / "server.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            command, cwd=root, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{address}/api/status?token={TOKEN}", log)
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def wait_for(address: str, log: Path, seconds: float = 90) -> None:
-    """Wait until the server answers."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=5)
-            return
-        time.sleep(0.3)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import os
 import re
 import time
 
+import jupyter_process
 import lab
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ def opened(browser, project, tmp_path_factory):
     """The explorer, run in JupyterLab, and what went wrong so far."""
     KEPT.mkdir(parents=True, exist_ok=True)
     with (
-        lab.server(project, tmp_path_factory.mktemp("jupyter")) as address,
+        jupyter_process.server(project, tmp_path_factory.mktemp("jupyter")) as (address, _),
         lab.page(browser, address) as (page, wrong),
     ):
         lab.open_notebook(page, address, "explore_embeddings.ipynb")
@@ -348,7 +349,7 @@ def test_nothing_went_wrong_and_nothing_left_the_machine(opened):
 
 def test_lab_opens_on_the_map_and_without_runs_the_explorer_says_what_to_do(browser, tmp_path):
     with (
-        lab.server(scratch.copy(tmp_path / "empty"), tmp_path / "jupyter") as address,
+        jupyter_process.server(scratch.copy(tmp_path / "empty"), tmp_path / "jupyter") as (address, _),
         lab.page(browser, address) as (page, wrong),
     ):
         lab.open_notebook(page, address)
