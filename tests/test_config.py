@@ -8,6 +8,7 @@ from ssl_hip.config import UserError
 TEXT = """model:
   width: 8
   norm: no
+  levels: 007
 train:
   threads: 1
   base_seed: 4
@@ -41,9 +42,9 @@ def test_a_missing_key_is_named(root, key):
 
 
 def test_numbers_and_words_are_those_of_yaml_1_2(root):
-    params = config.load("patches", "model.norm", root=root)
+    params = config.load("patches", "model.norm", "model.levels", root=root)
     assert params.patches.rate == 0.001 and isinstance(params.patches.rate, float)
-    assert params.model.norm == "no" and params.patches.subsets == {8: 1, 48: 3}
+    assert params.model.norm == "no" and params.model.levels == 7 and params.patches.subsets == {8: 1, 48: 3}
 
 
 @pytest.mark.parametrize(
