@@ -192,6 +192,8 @@ BAD_CTS = {  # what is wrong: how it is made of a sound CT (may return another p
         lambda p: sheared(p, form=0),
         "its axes are sheared",
     ),
+    "NaN in the matrix": (lambda p: change(p, 280, np.float32(np.nan).tobytes()), "origin or direction holds NaN"),
+    "infinite place": (lambda p: change(p, 292, np.float32(np.inf).tobytes()), "origin or direction holds NaN or infi"),
     "DICOM slice alone": (
         lambda p: next(iter(write_dicom(p.with_name("dicom")).iterdir())),
         "name the whole volume, of DICOM the series' folder",

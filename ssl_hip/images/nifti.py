@@ -22,6 +22,7 @@ SHEARED = (
     "its axes are sheared (not at right angles), as after a gantry tilt",
     "resample it to a rectangular grid with the tool that wrote it",
 )
+NOWHERE = ("its origin or direction holds NaN or infinity", "mend the header, or export it again")
 
 
 def fault(path: Path) -> Finding | None:
@@ -80,7 +81,10 @@ def _grid_fault(header: bytes, order: str) -> Finding | None:
         said = ", ".join(f"{v:g}" for v in spacing)
         return f"voxel size ({said}) mm is zero, negative or not a number", "mend the header: pixdim[1] to pixdim[3]"
     if _numbers(header, order + "i2", 254)[0] > 0:
-        axes = _numbers(header, order + "f4", 280, 12).reshape(3, 4)[:, :3].astype(float)
+        matrix = _numbers(header, order + "f4", 280, 12).reshape(3, 4)
+        if not np.isfinite(matrix).all():
+            return NOWHERE
+        axes = matrix[:, :3].astype(float)
         axes = axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12)
         if np.abs(axes.T @ axes - np.eye(3)).max() > 0.005:
             return SHEARED

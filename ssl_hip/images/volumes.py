@@ -86,6 +86,8 @@ def _shape_fault(image: sitk.Image) -> tuple[str, str] | None:
         return f"not a 3D volume but {image.GetDimension()}D ({size})", "store one volume a file"
     if image.GetDimension() < 3 or min(image.GetSize()) < 2:
         return f"not a 3D volume but one slice ({size})", "name the whole volume, of DICOM the series' folder"
+    if not np.isfinite([*image.GetSpacing(), *image.GetOrigin(), *image.GetDirection()]).all():
+        return nifti.NOWHERE
     return None
 
 
