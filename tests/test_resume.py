@@ -1,7 +1,9 @@
 """A training that is interrupted ends with the bytes of one that was not; a damaged checkpoint harms nothing."""
 
 import copy
+import shutil
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -161,6 +163,16 @@ def test_no_other_parameters_data_or_draw_use_a_checkpoint(store, params, tmp_pa
     checksums.write(other.folder)
     keys = {key(), key(draw=1), key(params=changed), key(PatchStore(other.folder))}
     assert len(keys) == 4
+
+
+def test_another_version_of_the_code_does_not_use_a_checkpoint(tmp_path, monkeypatch):
+    (tmp_path / checksums.NAME).write_text("{}")
+    key, copied = resume.key(tmp_path, {}), tmp_path / "ssl_hip"
+    shutil.copytree(Path(resume.__file__).parent, copied)
+    monkeypatch.setattr(resume, "__file__", str(copied / "resume.py"))
+    assert resume.key(tmp_path, {}) == key
+    (copied / "methods/uamt.py").write_text("# changed")
+    assert resume.key(tmp_path, {}) != key
 
 
 def test_a_runs_old_checkpoints_go(tmp_path):
