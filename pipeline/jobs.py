@@ -26,9 +26,11 @@ from pipeline import advice, orphans, run_info
 
 LOGS = Path("build/logs")
 LOCK = Path("build/repro.lock")
+ASIDE = Path("build/dvc.lock.damaged")
 BEFORE = ("check", "source", "patches")
 PARALLEL = ("train", "ablation", "ceiling")
 BUSY = re.compile(r"is busy, it is being blocked|Unable to acquire lock")
+DAMAGED = re.compile(r"dvc\.lock' (is invalid|validation failed)")
 NOISE = re.compile(
     r"^(Running stage|Updating lock file|ERROR: failed to reproduce|(In|Out)put Notebook:|Executing notebook|> )"
 )
@@ -41,6 +43,10 @@ class StageError(Exception):
 
 class BusyError(StageError):
     """Another DVC holds files that this one needs."""
+
+
+class LockFileError(StageError):
+    """DVC cannot read dvc.lock."""
 
 
 def patiently(work: Callable[[], Any], tries: int = 20) -> Any:
@@ -70,7 +76,8 @@ def asked(*arguments: str, root: Path | None = None) -> str:
 
 def error_of(output: str) -> type[StageError]:
     """Return the kind of error that DVC's output tells."""
-    return BusyError if BUSY.search(output) else StageError
+    kinds = {BUSY: BusyError, DAMAGED: LockFileError}
+    return next((kind for pattern, kind in kinds.items() if pattern.search(output)), StageError)
 
 
 def status(*targets: str, root: Path | None = None) -> dict[str, list]:
@@ -81,6 +88,22 @@ def status(*targets: str, root: Path | None = None) -> dict[str, list]:
 def changed(*targets: str) -> list[str]:
     """Return the names of the stages that `dvc repro` would run, as far as DVC can tell before running any."""
     return list(patiently(lambda: status(*targets)))
+
+
+def begin() -> list[str]:
+    """Return what `changed` does; a dvc.lock that ends in the middle is set aside first.
+
+    DVC writes the file in place, so that killing it may leave half of one. Of a merge's conflict its owner is told.
+    """
+    try:
+        return changed()
+    except LockFileError:
+        lock = Path("dvc.lock")
+        if "<<<<<<<" in lock.read_text(encoding="utf-8", errors="replace"):
+            raise
+        lock.replace(ASIDE)
+    print(f"dvc.lock was damaged and is {ASIDE} now: results are found in DVC's cache by what they depend on.")
+    return changed()
 
 
 def run(arguments: list[str], log: Path, echo: bool) -> None:
@@ -195,7 +218,7 @@ def reproduce(jobs: int) -> None:
     check = subprocess.run([sys.executable, "-m", "ssl_hip.schema"], stdout=subprocess.DEVNULL)
     if check.returncode:
         sys.exit(check.returncode)
-    if not changed():
+    if not begin():
         print("Nothing has changed since the last run: all results are up to date.")
         return
     watch = run_info.Stopwatch()

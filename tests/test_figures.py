@@ -107,8 +107,8 @@ def test_ablations_are_drawn_a_row_a_variant(tmp_path):
     made = ablations.table2(compared, settings), ablations.table3(compared, settings)
     terms, *_ = comparison_figures.ablations(*made).data
     assert set(terms.y) == {"L_UA + L_NN + L_EN", "L_UA"} and terms.x == tuple(made[0].iou_mean)
-    alone = [table[table.variant == ablations.BASE] for table in made]
-    assert not comparison_figures.ablations(*alone).data
+    alone, none = [table[table.variant == ablations.BASE] for table in made], [table[:0] for table in made]
+    assert not comparison_figures.ablations(*alone).data and not comparison_figures.ablations(*none).data
 
 
 def test_the_scatter_compares_the_same_patches_and_names_the_hardest(scored):

@@ -10,7 +10,7 @@ from conftest import wait_until
 
 from pipeline import advice
 from pipeline.jobs import explain
-from ssl_hip.config import ROOT
+from ssl_hip.config import ROOT, read_yaml
 
 DVC_LOG = """Running stage 'cohort':
 > papermill build/nb/01_cohort.ipynb
@@ -127,6 +127,18 @@ def test_a_damaged_lock_file_gives_the_remedy(project):
     done = jobs(project, "echo > build/run${item.draw}")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "'./dvc.lock' is invalid" in done.stderr and "'git checkout dvc.lock' brings" in done.stderr
+
+
+@pytest.mark.parametrize("share", [0.5, 0.97])
+def test_a_lock_file_that_a_kill_cut_off_is_made_again_and_nothing_runs_twice(project, share):
+    noted = "echo >> ran && echo > build/run${item.draw}"
+    assert jobs(project, noted).returncode == 0
+    lock, ran = project / "dvc.lock", (project / "ran").read_bytes()
+    whole, tree = lock.read_bytes(), read_yaml(lock)
+    lock.write_bytes(whole[: int(share * len(whole))])
+    done = jobs(project, noted)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_yaml(lock) == tree and (project / "ran").read_bytes() == ran
 
 
 def test_trainings_that_do_not_fit_the_device_are_not_started(project):

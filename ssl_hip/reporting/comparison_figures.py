@@ -15,7 +15,7 @@ def ablations(table2: pd.DataFrame, table3: pd.DataFrame) -> go.Figure:
 
     A table without a variant is left out; no data where both are.
     """
-    similarity = table3[SIMILARITY].agg(", ".join, axis=1)
+    similarity = [", ".join(settings) for settings in table3[SIMILARITY].to_numpy()]
     parts = {"terms of the loss": table2.assign(row=table2.terms), "similarity": table3.assign(row=similarity)}
     parts = {name: part for name, part in parts.items() if part.dropna(subset="iou_mean").variant.nunique() > 1}
     if not parts:
