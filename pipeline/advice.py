@@ -2,6 +2,7 @@
 
 import re
 
+DAMAGED_LOCK = r"dvc\.lock' (is invalid|validation failed)"
 REMEDIES = (
     (
         r"No space left on device|database or disk is full|Disk quota exceeded|File too large",
@@ -19,7 +20,7 @@ REMEDIES = (
         "This folder or file cannot be written or read by you: change its rights, or clone into a folder of your own.",
     ),
     (
-        r"dvc\.lock' (is invalid|validation failed)",
+        DAMAGED_LOCK,
         "dvc.lock is damaged. 'git checkout dvc.lock' brings the committed one back; without any ('rm dvc.lock') "
         "results are found in DVC's cache again by what they depend on.",
     ),

@@ -30,7 +30,6 @@ ASIDE = Path("build/dvc.lock.damaged")
 BEFORE = ("check", "source", "patches")
 PARALLEL = ("train", "ablation", "ceiling")
 BUSY = re.compile(r"is busy, it is being blocked|Unable to acquire lock")
-DAMAGED = re.compile(r"dvc\.lock' (is invalid|validation failed)")
 NOISE = re.compile(
     r"^(Running stage|Updating lock file|ERROR: failed to reproduce|(In|Out)put Notebook:|Executing notebook|> )"
 )
@@ -76,8 +75,8 @@ def asked(*arguments: str, root: Path | None = None) -> str:
 
 def error_of(output: str) -> type[StageError]:
     """Return the kind of error that DVC's output tells."""
-    kinds = {BUSY: BusyError, DAMAGED: LockFileError}
-    return next((kind for pattern, kind in kinds.items() if pattern.search(output)), StageError)
+    kinds = {BUSY: BusyError, advice.DAMAGED_LOCK: LockFileError}
+    return next((kind for pattern, kind in kinds.items() if re.search(pattern, output)), StageError)
 
 
 def status(*targets: str, root: Path | None = None) -> dict[str, list]:
@@ -102,7 +101,9 @@ def begin() -> list[str]:
         if "<<<<<<<" in lock.read_text(encoding="utf-8", errors="replace"):
             raise
         lock.replace(ASIDE)
-    print(f"dvc.lock was damaged and is {ASIDE} now: results are found in DVC's cache by what they depend on.")
+    print(
+        f"dvc.lock was damaged and is {ASIDE} now: results are found in DVC's cache by what they depend on.", flush=True
+    )
     return changed()
 
 

@@ -138,6 +138,7 @@ def test_a_lock_file_that_a_kill_cut_off_is_made_again_and_nothing_runs_twice(pr
     lock.write_bytes(whole[: int(share * len(whole))])
     done = jobs(project, noted)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert (project / "build/dvc.lock.damaged").exists()
     assert read_yaml(lock) == tree and (project / "ran").read_bytes() == ran
 
 
