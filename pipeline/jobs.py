@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline import advice, orphans, run_info
+from pipeline import advice, finished, orphans, run_info
 
 LOGS = Path("build/logs")
 LOCK = Path("build/repro.lock")
@@ -140,8 +140,9 @@ def explain(text: str, log: Path) -> str:
 
 
 def train(stage: str) -> None:
-    """Run one training stage."""
+    """Run one training stage; its checkpoint goes once DVC has stored the run."""
     run(dvc("repro", "--single-item", stage), LOGS / f"{stage.replace('@', '-')}.log", echo=False)
+    finished.remove(stage)
 
 
 def tell_cost(pending: list[str]) -> None:
@@ -220,12 +221,15 @@ def reproduce(jobs: int) -> None:
     if check.returncode:
         sys.exit(check.returncode)
     if not begin():
+        finished.tidy([])
         print("Nothing has changed since the last run: all results are up to date.")
         return
     watch = run_info.Stopwatch()
     patiently(lambda: run(dvc("repro", *BEFORE), LOGS / "before.log", echo=True))
     watch.lap("before_trainings")
-    if pending := changed(*PARALLEL):
+    pending = changed(*PARALLEL)
+    finished.tidy(pending)
+    if pending:
         tell_cost(pending)
         train_all(pending[::-1], jobs)  # the longest stand last in params.yaml; begun first, they end together
     watch.lap("trainings")

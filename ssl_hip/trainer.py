@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 import time
 from collections import defaultdict
@@ -29,7 +30,8 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     (weights, history.csv, validation.csv, scores.csv, run.json; see `write`).
     labelled_patches: a key of patches.subsets, or "all" for every training patch.
     params: sections model, optimization, train, methods of params.yaml.
-    An interrupted training goes on from its checkpoint in build/checkpoints/, beside runs/.
+    An interrupted training goes on from its checkpoint in build/checkpoints/, beside runs/; so does a
+    finished one in a stage of DVC, until the stage has ended (pipeline.finished).
     Raises UserError where a loss is not finite, without validation patches that select: best needs, without unlabelled
     patches that the method needs.
     """
@@ -45,7 +47,8 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     scores.insert(1, "labelled_patches", labelled_patches)
     scores.insert(2, "draw", draw)
     info = write(run, trainer, scores, status)
-    checkpoint.remove()
+    if "DVC_STAGE" not in os.environ:  # else pipeline.finished does, once the run is in safety
+        checkpoint.remove()
     return info
 
 

@@ -78,7 +78,7 @@ TREE = """stages:
 @pytest.fixture
 def project(tmp_path):
     """A small pipeline with the same groups of stages."""
-    names = [f"pipeline/{name}.py" for name in ("__init__", "advice", "jobs", "orphans", "run_info")]
+    names = [f"pipeline/{name}.py" for name in ("__init__", "advice", "finished", "jobs", "orphans", "run_info")]
     for name in [*names, "ssl_hip/__init__.py"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -140,6 +140,26 @@ def test_a_lock_file_that_a_kill_cut_off_is_made_again_and_nothing_runs_twice(pr
     assert done.returncode == 0, done.stdout + done.stderr
     assert (project / "build/dvc.lock.damaged").exists()
     assert read_yaml(lock) == tree and (project / "ran").read_bytes() == ran
+
+
+STORED = (
+    "mkdir -p build/checkpoints && echo > build/checkpoints/${item.draw}-0.pt && python -m pipeline.finished"
+    " && echo > build/run${item.draw}"
+)
+
+
+def test_a_checkpoint_is_kept_until_dvc_has_stored_the_run(project):
+    lost = STORED.replace("echo > build/run", "echo")  # the stage ends well, then DVC finds no run
+    assert jobs(project, lost).returncode == 1
+    assert list((project / "build/checkpoints").iterdir())
+    assert jobs(project, STORED).returncode == 0
+    assert not list((project / "build/checkpoints").iterdir())
+
+
+def test_dvc_alone_removes_the_checkpoint_with_the_end_of_the_stage(project):
+    (project / "dvc.yaml").write_text(TREE.replace("CMD", f"'{STORED}'"))
+    assert scratch.run(project, "dvc", "repro", "-q").returncode == 0
+    assert not list((project / "build/checkpoints").iterdir())
 
 
 def test_trainings_that_do_not_fit_the_device_are_not_started(project):

@@ -83,6 +83,17 @@ def test_killed_in_the_test_it_only_tests_again(store, params, tmp_path, monkeyp
     assert content(run) == content(whole)
 
 
+def test_in_a_stage_a_finished_training_is_kept_until_the_stage_ends(store, params, tmp_path, monkeypatch, die_after):
+    run = tmp_path / "runs/uamt-2-0"
+    monkeypatch.setenv("DVC_STAGE", "train@uamt-2-0")
+    trainer.train(run, *arguments(store, "uamt", params))
+    whole = content(run)
+    shutil.rmtree(run)  # as DVC does before it runs a stage again
+    die_after(0)
+    trainer.train(run, *arguments(store, "uamt", params))
+    assert content(run) == whole and len(checkpoints(tmp_path)) == 1
+
+
 def test_a_collapsed_run_stays_collapsed(store, params, tmp_path, monkeypatch, die_after):
     params.optimization.collapse.foreground_share, params.optimization.collapse.patience = 1e9, 1
     run = tmp_path / "runs/supervised-2-0"
