@@ -42,9 +42,9 @@ def test_same_tissue_same_bytes_another_seed_others(labels: np.ndarray, plain_hu
 def test_every_tissue_has_its_hounsfield_units(labels: np.ndarray, plain_hu: np.ndarray) -> None:
     hu = plain_hu
     assert hu.dtype == np.int16 and hu.shape == labels.shape
-    assert hu.min() < -950 and 600 < hu.max() <= 3071
+    assert hu.min() < -950 and 1000 < hu.max() <= 3071
     bone, rest = labels > 0, hu[(labels == 0) & (hu > -300)]
-    assert 30 < np.median(hu[core(bone)]) < 350  # trabecular bone
+    assert 150 < np.median(hu[core(bone)]) < 500  # trabecular bone
     surface = bone & ~ndimage.binary_erosion(bone)
     assert np.median(hu[surface]) > np.median(rest) + 150
     fat, muscle = (rest < -50).mean(), ((rest > 20) & (rest < 90)).mean()

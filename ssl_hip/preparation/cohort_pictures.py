@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ssl_hip import display
 from ssl_hip.images import isotropic
+from ssl_hip.simulation import reality
 
 PICTURE_MM = 2.0
 Scan = tuple[np.ndarray, np.ndarray, tuple[float, float, float]]
@@ -37,6 +39,18 @@ def three_planes(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, floa
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure.update_layout(title=title, height=320, margin=dict(l=10, r=10, t=60, b=10))
+
+
+def beside_reality(measured: pd.DataFrame) -> go.Figure:
+    """A panel a measure (columns of measured, see reality.measures): a dot a scan, real ones and the cohort's."""
+    real = pd.read_csv(reality.REAL, index_col="scan")
+    figure = make_subplots(2, 6, subplot_titles=list(real.columns))
+    for i, name in enumerate(real.columns):
+        for label, table, colour in (("real", real, "#d55e00"), ("cohort", measured, "#0072b2")):
+            place = dict(row=i // 6 + 1, col=i % 6 + 1)
+            style = dict(boxpoints="all", pointpos=0, jitter=0.6, line_width=1, marker=dict(size=4, color=colour))
+            figure.add_trace(go.Box(y=table[name].round(4), name=label, showlegend=False, **style), **place)
+    return figure.update_layout(height=520, title="Phantoms beside real CT", margin=dict(l=30, r=10, t=80, b=30))
 
 
 def histogram(scans: list[Scan], low: float = -300, high: float = 1500, bins: int = 90) -> go.Figure:
