@@ -146,8 +146,11 @@ def test_perturbations_of_features():
     assert torch.equal(cct.feature_drop(x, [1.0, 1.0], generator), x)
     factor = cct.feature_noise(x, 0.3, generator) / x
     assert 0.7 - 1e-5 <= factor.min() < 0.71 and 1.29 < factor.max() <= 1.3 + 1e-5
-    kept = cct.feature_dropout(x, 0.3, generator)
-    assert (kept == 0).float().mean().item() == pytest.approx(0.3, abs=0.01) and kept.mean() / x.mean() > 0.98
+    many = torch.rand(8, 128, 2, 2, 2, generator=generator) + 1  # channels are dropped whole
+    kept = cct.feature_dropout(many, 0.3, generator).flatten(2)
+    gone = (kept == 0).all(2)
+    assert torch.equal(gone, (kept == 0).any(2)) and gone.float().mean().item() == pytest.approx(0.3, abs=0.06)
+    torch.testing.assert_close(kept[~gone], many.flatten(2)[~gone] / 0.7)
     dropped = cct.feature_drop(x, [0.7, 0.9], generator) == 0
     for gone, attention in zip(dropped, x.mean(1), strict=True):
         assert torch.equal(gone.all(0), gone.any(0)) and gone.any() and not gone.all()

@@ -58,8 +58,8 @@ def feature_noise(x: torch.Tensor, amount: float, generator: torch.Generator) ->
 
 
 def feature_dropout(x: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
-    """Zero each value of x (B, C, D, H, W) with probability `rate`, and scale the others by 1 / (1 - rate)."""
-    return x * ((uniform(x, generator) >= rate) / (1 - rate)).to(x.dtype)
+    """Zero each channel of x (B, C, D, H, W) with probability `rate`, and scale the others by 1 / (1 - rate)."""
+    return x * ((uniform(x[:, :, :1, :1, :1], generator) >= rate) / (1 - rate)).to(x.dtype)
 
 
 def feature_drop(x: torch.Tensor, bounds: list[float], generator: torch.Generator) -> torch.Tensor:
