@@ -82,6 +82,10 @@ class Step:
         logits, embeddings = self.student(images + noise.student_noise * torch.randn_like(images))
         with torch.no_grad():
             self.teacher.eval()
+            for module in self.teacher.modules():
+                if isinstance(module, nn.BatchNorm3d) and noise.teacher_norm == "batch":
+                    module.train()
+                    module.momentum = 0.0  # the running statistics stay as they are
             _, reference_embeddings = self.teacher(batch.image)
             for module in self.teacher.modules():
                 if isinstance(module, nn.Dropout):

@@ -12,8 +12,8 @@ REMEDIES = (
     (
         r"MemoryError|out of memory|not enough memory|[Cc]an(no|')t allocate memory|Unable to allocate|bad_alloc|"
         r"Failed to allocate|process died",
-        "Memory ran out. JOBS=1 trains one at a time; optimization.checkpointing: true, or a smaller "
-        "optimization.batch_size, patches.edge or model.width in params.yaml need less.",
+        "Memory ran out. JOBS=1 trains one at a time; a smaller optimization.batch_size, patches.edge or model.width "
+        "in params.yaml needs less.",
     ),
     (
         r"Read-only file system|Permission denied|Operation not permitted",

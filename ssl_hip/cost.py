@@ -20,8 +20,6 @@ from ssl_hip import config
 from ssl_hip.learner import Learner, seeds
 from ssl_hip.student_teacher import Batch
 
-TURNS = (0, 1)  # iterations that are counted and timed: a method may alternate between two kinds of step
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -56,16 +54,16 @@ def estimate(method: str, params, patch_size: int, steps: int, device: torch.dev
     learner = Learner(method, params, seeds(0), device)
     batch = random_batch(params.optimization.batch_size, patch_size, learner.method.uses_unlabelled, device)
     try:
-        flop, kept = zip(*(counted(learner, batch, each, steps) for each in TURNS), strict=True)
-        seconds = min(sum(timed(learner, batch, each, steps) for each in TURNS) for _ in range(2))
+        flop, kept = counted(learner, batch, steps)
+        seconds = min(timed(learner, batch, steps) for _ in range(3))
     except torch.OutOfMemoryError as error:
         raise config.UserError(
-            f"params.yaml: a step of '{method}' does not fit into this GPU's memory; set optimization.checkpointing "
-            "to true, or lower patches.edge or optimization.batch_size"
+            f"params.yaml: a step of '{method}' does not fit into this GPU's memory; lower patches.edge or "
+            "optimization.batch_size"
         ) from error
     teacher, trained = map(nbytes, (learner.networks.teacher.parameters(), learner.trained))
-    gib = (teacher + 4 * trained + max(kept)) / 2**30  # weights, gradient and Adam's two moments
-    return Cost(steps, sum(flop) / len(TURNS), seconds / len(TURNS), gib)
+    copies = 2 + 2 * len(learner.optimizers)  # weights, gradient and each Adam's two moments
+    return Cost(steps, flop, seconds, (teacher + copies * trained + kept) / 2**30)
 
 
 def nbytes(tensors: Iterable[torch.Tensor]) -> int:
@@ -73,7 +71,7 @@ def nbytes(tensors: Iterable[torch.Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def counted(learner: Learner, batch: Batch, iteration: int, steps: int) -> tuple[int, int]:
+def counted(learner: Learner, batch: Batch, steps: int) -> tuple[int, int]:
     """Return the floating-point operations of one step, and the bytes of feature maps that it keeps."""
     kept: dict[int, int] = {}
 
@@ -83,14 +81,14 @@ def counted(learner: Learner, batch: Batch, iteration: int, steps: int) -> tuple
         return tensor
 
     with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        learner.step(batch, iteration, steps)
+        learner.step(batch, 0, steps)
     return counter.get_total_flops(), sum(kept.values())
 
 
-def timed(learner: Learner, batch: Batch, iteration: int, steps: int) -> float:
+def timed(learner: Learner, batch: Batch, steps: int) -> float:
     """Return the seconds of one step, the device's work included."""
     start = time.perf_counter()
-    log = learner.step(batch, iteration, steps)
+    log = learner.step(batch, 0, steps)
     float(log["loss"])  # waits for the device
     return time.perf_counter() - start
 

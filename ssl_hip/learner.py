@@ -1,6 +1,7 @@
 """What learns: student, teacher, one method and its optimiser; one training step at a time."""
 
 import importlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -40,46 +41,46 @@ class Learner:
         heads = self.networks.heads.to(device, memory_format=torch.channels_last_3d)
         initialise(heads, seed["heads"])
         self.trained = [*student.parameters(), *heads.parameters()]
-        self.optimizer = torch.optim.Adam(
-            self.trained, self.settings.learning_rate, tuple(self.settings.betas), fused=True
-        )
+        self.losses = losses(self.method)
+        betas = tuple(self.settings.betas)
+        self.optimizers = [torch.optim.Adam(self.trained, betas=betas, fused=True) for _ in self.losses]
 
     def step(self, batch: Batch, iteration: int, iterations: int) -> dict[str, torch.Tensor]:
-        """One optimiser step and one step of the teacher; return what is logged, still on the device."""
-        self.networks.student.train()
-        progress = Progress(iteration, iterations, tuple(self.settings.ramp_up))
-        loss, log = self.method.loss(batch, progress)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.settings.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.trained, self.settings.gradient_clip)
-        self.optimizer.param_groups[0]["lr"] = decayed(self.settings, progress.share)
-        self.optimizer.step()
+        """One optimiser step a loss and one step of the teacher; return what is logged, still on the device."""
+        self.networks.train()
+        progress, log, total = Progress(iteration, iterations), {}, 0.0
+        rate = decayed(self.settings, progress.share)
+        for (function, share), optimizer in zip(self.losses, self.optimizers, strict=True):
+            loss, found = function(batch, progress)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if self.settings.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(self.trained, self.settings.gradient_clip)
+            optimizer.param_groups[0]["lr"] = share * rate
+            optimizer.step()
+            log, total = log | found, total + loss.detach()
         self.networks.update_teacher(iteration)
-        return log | {"loss": loss.detach()}
+        return log | {"loss": total}
 
     def state(self) -> dict:
         """Return all that the next steps depend on; `restore` brings it back."""
-        bank = getattr(self.method, "bank", None)
         return {
             "modules": {name: module.state_dict() for name, module in self.modules().items()},
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generators": [generator.get_state() for generator in self.generators()],
             "default_generators": [torch.get_rng_state()] + torch.cuda.get_rng_state_all(),
-            "bank": bank.state() if bank else [],
         }
 
     def restore(self, state: dict) -> None:
         """Go on from what `state` returned, for the same method and parameters."""
         for name, module in self.modules().items():
             module.load_state_dict(state["modules"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         for generator, saved in zip(self.generators(), state["generators"], strict=True):
             generator.set_state(saved)
         torch.set_rng_state(state["default_generators"][0])
         torch.cuda.set_rng_state_all(state["default_generators"][1:])
-        if state["bank"]:
-            self.method.bank.restore(state["bank"], self.device)
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """Return what holds weights, by name."""
@@ -89,6 +90,14 @@ class Learner:
         """Return all random generators of networks and method."""
         networks = self.networks
         return [self.generator, networks.noise, networks.student.masks.generator, networks.teacher.masks.generator]
+
+
+def losses(method) -> tuple[tuple[Callable, float], ...]:
+    """Return what a method minimises in turn, in each iteration: functions as its `loss`, and their learning rates.
+
+    The rates are shares of the common one; most methods have `loss` alone, others name several in `losses`.
+    """
+    return method.losses if hasattr(method, "losses") else ((method.loss, 1.0),)
 
 
 def decayed(settings, share: float) -> float:

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+DICE_EPSILON = 1e-5  # voxels: 0 / 0 of empty masks is no loss
+
 
 class Progress(NamedTuple):
     """How far a training is."""
 
     iteration: int  # T, from 0
     iterations: int  # T_N
-    rise: tuple[float, float] = (0.0, 1.0)  # shares of the training between which extra losses gain weight
 
     @property
     def share(self) -> float:
@@ -21,27 +22,26 @@ class Progress(NamedTuple):
 
     @property
     def ramp_up(self) -> float:
-        """The weight of all losses but the labelled one: 0 before the rise, 1 after it."""
-        start, end = self.rise
-        return 0.0 if self.share < start else ramp_up((self.share - start) / max(end - start, 1e-9))
+        """The weight of all losses but the labelled one."""
+        return ramp_up(self.share)
 
 
 def ramp_up(share: float) -> float:
-    """Return exp(-5 (1 - T/T_N)^2), from .0067 to 1; share is T/T_N in [0, 1] (Laine 2017)."""
-    return math.exp(-5 * (1 - min(share, 1.0)) ** 2)
+    """Return exp(-5 (1 - T/T_N)^2), from .0067 to 1; share is T/T_N in [0, 1] (Eq. 1)."""
+    return math.exp(-5 * (1 - share) ** 2)
 
 
-def soft_dice(probability: torch.Tensor, label: torch.Tensor, epsilon: float = 1e-5) -> torch.Tensor:
+def soft_dice(probability: torch.Tensor, label: torch.Tensor, epsilon: float = DICE_EPSILON) -> torch.Tensor:
     """Return 1 - soft Dice of the foreground, summed over the whole batch; both (B, D, H, W)."""
     truth = label.to(probability.dtype)
     overlap = (probability * truth).sum()
     return 1 - (2 * overlap + epsilon) / (probability.sum() + truth.sum() + epsilon)
 
 
-def supervised_loss(logits: torch.Tensor, label: torch.Tensor, epsilon: float = 1e-5) -> torch.Tensor:
+def supervised_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Return cross-entropy (nats) + soft Dice, 1:1."""
     logits = logits.float()
-    return F.cross_entropy(logits, label.long()) + soft_dice(logits.softmax(1)[:, 1], label, epsilon)
+    return F.cross_entropy(logits, label.long()) + soft_dice(logits.softmax(1)[:, 1], label)
 
 
 def entropy(log_probability: torch.Tensor) -> torch.Tensor:
@@ -62,15 +62,6 @@ def masked_cross_entropy(logits: torch.Tensor, target: torch.Tensor, mask: torch
     """
     target = target if target.is_floating_point() else target.long()
     return masked_mean(F.cross_entropy(logits.float(), target, reduction="none"), mask)
-
-
-def balanced(mask: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Return mask (B, D, H, W) as weights by which both classes of label count alike; their sum stays the mask's."""
-    mask, inside = mask.float(), label == 1
-    total, weights = mask.sum(), torch.zeros_like(mask)
-    for part in (mask * inside, mask * ~inside):
-        weights = weights + part * total / (2 * part.sum().clamp(min=1))
-    return weights
 
 
 def masked_brier(logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

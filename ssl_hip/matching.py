@@ -1,6 +1,5 @@
 """Embedding matching: near-surface references of labelled patches tell what an uncertain voxel is (Section 2.3)."""
 
-from collections import deque
 from typing import NamedTuple
 
 import torch
@@ -17,7 +16,7 @@ class Match(NamedTuple):
 
     object_similarity: torch.Tensor  # (B, D, H, W) K+
     background_similarity: torch.Tensor  # (B, D, H, W) K-
-    valid: torch.Tensor  # (B, 1, 1, 1) float; 0 where there were no references of one class
+    valid: torch.Tensor  # float; 0 where there were no references of one class
 
 
 class References(NamedTuple):
@@ -28,12 +27,20 @@ class References(NamedTuple):
 
 
 def near_surface(label: torch.Tensor, distance: torch.Tensor, band_mm: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return masks (B, D, H, W) of object and background voxels within band_mm of the true surface.
-
-    distance: signed, mm; NaN (no surface in the patch) gives no reference.
-    """
-    near = distance.abs() <= band_mm
+    """Return masks (B, D, H, W) of object and background voxels, as `within`."""
+    near = within(distance, band_mm)
     return near & (label == 1), near & (label == 0)
+
+
+def within(distance: torch.Tensor, band_mm: float) -> torch.Tensor:
+    """Return the mask of voxels within band_mm of the boundary between the classes, one layer of each class at least.
+
+    distance: metrics.signed_distance, any shape; NaN (a patch without boundary) is near nothing. The layer next to the
+    boundary has the smallest distance that there is, half a voxel.
+    """
+    distance = distance.abs()
+    half = distance.nan_to_num(torch.inf).amin()
+    return distance <= half.clamp(min=band_mm)
 
 
 def sample_places(mask, k: int, runs: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,56 +113,17 @@ def draw_references(embeddings, object_mask, background_mask, settings, generato
     return References(torch.stack(vectors), (counts[0] > 0) & (counts[1] > 0))
 
 
-def draw_pairs(embeddings, object_mask, background_mask, settings, generator) -> list[References]:
-    """As draw_references, for each labelled patch by itself."""
-    parts = zip(*(x.split(1) for x in (embeddings, object_mask, background_mask)), strict=True)
-    return [draw_references(*part, settings, generator) for part in parts]
-
-
 def match(queries, references: References, settings) -> Match:
     """Compare queries (B, C, D, H, W) with references; gradients reach the queries only.
 
-    settings: kernel, reduce, center.
+    settings: kernel, reduce, center (subtract the mean of the two classes' means from both).
     """
     vectors, queries = references.vectors, queries.movedim(1, -1).float()  # (B, D, H, W, C), as they lie in memory
     if settings.center:
-        common = vectors.mean((0, 1, 2))  # (C,), one vector an iteration
+        common = vectors.mean((1, 2)).mean(0)  # (C,), one vector an iteration
         vectors, queries = vectors - common, queries - common
-    valid = references.there.float().expand(len(queries))[:, None, None, None]
-    return Match(*similarity(queries, vectors, settings.kernel, settings.reduce).unbind(-1), valid)
-
-
-def match_pairs(queries, references: list[References], settings) -> Match:
-    """As match, but patch b of the queries is compared with references b only."""
-    parts = [match(*pair, settings) for pair in zip(queries.split(1), references, strict=True)]
-    return Match(*(torch.cat(field) for field in zip(*parts, strict=True)))
-
-
-class Bank:
-    """References of the last `size` iterations beside the present ones, so that more patches take part."""
-
-    def __init__(self, size: int):
-        self.kept: deque[References] = deque(maxlen=size + 1)
-
-    def add(self, references: References) -> References:
-        """Remember references and return all remembered, side by side along k.
-
-        An iteration without references repeats those before it, if there are any.
-        """
-        if self.kept:
-            last = self.kept[-1]
-            vectors = torch.where(references.there, references.vectors, last.vectors)
-            references = References(vectors, references.there | last.there)
-        self.kept.append(references)
-        return References(torch.cat([each.vectors for each in self.kept], 2), references.there)
-
-    def state(self) -> list[list[torch.Tensor]]:
-        """Return what is remembered; `restore` brings it back."""
-        return [list(each) for each in self.kept]
-
-    def restore(self, state: list[list[torch.Tensor]], device: torch.device) -> None:
-        """Remember what `state` returned."""
-        self.kept.extend(References(*(tensor.to(device) for tensor in each)) for each in state)
+    found = similarity(queries, vectors, settings.kernel, settings.reduce)
+    return Match(*found.unbind(-1), references.there.float())
 
 
 def matched_probability(match: Match, temperature: float = 1.0) -> torch.Tensor:

@@ -60,17 +60,18 @@ def score(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> dict[str,
     }
 
 
-def signed_distance(mask: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-    """Return the distance in mm to the nearest surface voxel's centre, float32 (z, y, x).
+def signed_distance(mask: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Return the distance in mm to the boundary between foreground and background, float32 (z, y, x).
 
-    Negative inside, positive outside, 0 on the surface voxels; all NaN for a mask without surface.
+    That to the nearest centre of the other class, less half a voxel: negative inside, positive outside, half a voxel on
+    either side of a face between the classes, so that both classes are treated alike. The array's outer face is no
+    boundary: all NaN for a mask without surface.
     """
-    mask = np.asarray(mask, bool)
-    border = surface(mask)
-    if not border.any():
+    mask, (step, *_) = np.asarray(mask, bool), _step(spacing_mm)
+    if mask.all() or not mask.any():
         return np.full(mask.shape, np.nan, np.float32)
-    distance = ndimage.distance_transform_edt(~border, sampling=_step(spacing_mm))
-    return np.where(mask, -distance, distance).astype(np.float32)
+    inside, outside = (ndimage.distance_transform_edt(each) for each in (mask, ~mask))
+    return (step * np.where(mask, 0.5 - inside, outside - 0.5)).astype(np.float32)
 
 
 def _same_shape(pred: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -175,17 +175,15 @@ class Optimization(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     learning_rate_power: Weight
     gradient_clip: Weight
-    checkpointing: bool
     betas: Annotated[list[BelowOne], Pair]
     precision: Literal["bfloat16", "float32"]
-    bn_batches: Literal["joint", "separate"]
     mirror: bool
     intensity: Weight
     student_noise: Weight
     teacher_noise: Weight
     ema_decay: Share
     ema_warmup: bool
-    ramp_up: Shares
+    teacher_norm: Literal["running", "batch"]
     validate_every: Count
     select: Literal["best", "last"]
     network: Literal["student", "teacher"]
@@ -194,8 +192,6 @@ class Optimization(Section):
 
 class Supervised(Section):
     """ssl_hip/methods/supervised.py."""
-
-    dice_epsilon: Positive
 
 
 class MeanTeacher(Section):
@@ -225,7 +221,7 @@ class Cct(Section):
 class Mtc(Section):
     """ssl_hip/methods/mtc.py."""
 
-    weight: Weight
+    learning_rate: Positive  # times optimization.learning_rate
 
 
 class Dtc(Section):
@@ -242,15 +238,13 @@ class EmbeddingMatching(Section):
     weight_ua: Weight
     weight_nn: Weight
     weight_en: Weight
-    threshold: Annotated[list[Share], Pair]  # times ln 2
+    threshold: Shares  # times ln 2
     uncertain_share: Shares
     passes: Count
     target: Literal["single_pass", "mean"]
     references: Count
     runs: Count
-    bank: Whole
     band_mm: Positive
-    pool: Literal["batch", "pair"]
     kernel: Literal["cosine", "euclidean"]
     reduce: Literal["mean", "max"]
     embeddings: Literal["after_relu", "before_relu"]
@@ -258,8 +252,6 @@ class EmbeddingMatching(Section):
     temperature: Positive
     labels: Literal["hard", "soft"]
     loss: Literal["cross_entropy", "brier"]
-    agreement: bool
-    balance: bool
 
 
 class Methods(Section):

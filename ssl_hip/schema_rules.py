@@ -96,12 +96,6 @@ def subsets_nest(subsets: dict[int, int], count: int, root: Path) -> Problems:
         before = max(before, scans)
 
 
-def band_holds_background(band_mm: float, spacing_mm: float, root: Path) -> Problems:
-    """Distances are measured between voxel centres: the nearest background is one voxel away from the surface."""
-    if band_mm < spacing_mm:
-        yield "methods.embedding_matching.band_mm", f"is {band_mm}, must be patches.spacing_mm = {spacing_mm} at least"
-
-
 def something_is_unlabelled(methods: list[str], chosen: list[int], count: int, root: Path) -> Problems:
     """Semi-supervised methods need patches without labels."""
     if set(methods) - {"supervised"} and count in chosen:
@@ -207,7 +201,6 @@ RULES = (  # keys whose values a rule takes; it is asked only where nothing else
     (("train.labelled_patches", "patches.subsets"), subsets_are_known),
     (("train.draws", "train.ceiling_draws", "patches.draws"), draws_exist),
     (("patches.subsets", "patches.count.train"), subsets_nest),
-    (("methods.embedding_matching.band_mm", "patches.spacing_mm"), band_holds_background),
     (("train.methods", "train.labelled_patches", "patches.count.train"), something_is_unlabelled),
     (("cohort.source", "cohort.subjects", "patches.count", "patches.subsets"), scans_suffice),
     (

@@ -24,7 +24,7 @@ class Batch:
 
 
 class Output(NamedTuple):
-    """What the student makes of the labelled and, after them, the unlabelled patches."""
+    """What the student makes of a batch of N images."""
 
     logits: torch.Tensor  # (N, K, D, H, W)
     embeddings: torch.Tensor  # (N, C, D, H, W)
@@ -37,7 +37,6 @@ class StudentTeacher:
     def __init__(self, student, settings, seed: int, device: torch.device):
         """settings: `optimization` of params.yaml."""
         self.student = student.to(device, memory_format=torch.channels_last_3d)
-        self.student.checkpointing = settings.checkpointing
         self.teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.heads = nn.ModuleList()  # of the method, beside the student's own: trained with it, never exported
         self.settings, self.device = settings, device
@@ -45,6 +44,16 @@ class StudentTeacher:
         self.noise = torch.Generator(device).manual_seed(seed)
         self.student.masks.seed(seed + 1)
         self.teacher.masks.seed(seed + 2)
+        self.batch_norms = [module for module in self.teacher.modules() if isinstance(module, nn.BatchNorm3d)]
+        for norm in self.batch_norms:
+            norm.track_running_stats = False  # the average of the student's is kept, whatever the teacher sees
+
+    def train(self) -> None:
+        """Set both networks to the mode of a training step: of the teacher, BatchNorm alone may be in train mode."""
+        self.student.train()
+        self.teacher.eval()
+        for norm in self.batch_norms:
+            norm.train(self.settings.teacher_norm == "batch")
 
     def autocast(self):
         """Run networks in the precision that the parameters ask for, where the device has it."""
@@ -57,18 +66,11 @@ class StudentTeacher:
         noise = torch.randn(image.shape, generator=self.noise, device=image.device)
         return (image + deviation * noise).contiguous(memory_format=torch.channels_last_3d)
 
-    def student_forward(self, batch: Batch) -> Output:
-        """Return what the student makes of the noisy labelled and, after them, unlabelled patches.
-
-        Labelled and unlabelled form one batch for norm layers, unless `bn_batches` is separate.
-        """
-        parts = [batch.image] if batch.unlabelled is None else [batch.image, batch.unlabelled]
-        if self.settings.bn_batches == "joint":
-            parts = [torch.cat(parts)]
+    def student_forward(self, *images: torch.Tensor) -> Output:
+        """Return what the student makes of images (B, 1, D, H, W) with noise, as one batch, for norm layers too."""
         with self.autocast():
-            features = [self.student.encode(self.add_noise(part, self.settings.student_noise)) for part in parts]
-            decoded = [self.student.decoder(part, self.student.runner()) for part in features]
-        return Output(*joined(decoded), joined(features))
+            features = self.student.encode(self.add_noise(torch.cat(images), self.settings.student_noise))
+            return Output(*self.student.decoder(features), features)
 
     def teacher_noise(self, image: torch.Tensor) -> torch.Tensor:
         """Return a noisy copy for a teacher's pass."""
@@ -93,11 +95,6 @@ class StudentTeacher:
         for (_, t), (_, s) in zip(self.teacher.named_buffers(), self.student.named_buffers(), strict=True):
             if not t.is_floating_point():
                 t.copy_(s)
-
-
-def joined(parts: list) -> list[torch.Tensor]:
-    """Return the parts' first, second, ... tensors as one batch each."""
-    return [values[0] if len(values) == 1 else torch.cat(values) for values in zip(*parts, strict=True)]
 
 
 def after(volume: torch.Tensor, n: int) -> torch.Tensor:

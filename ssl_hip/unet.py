@@ -1,13 +1,10 @@
 """3D U-Net that returns logits and the embeddings they are computed from (Cicek 2016, Section 2)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
 
-from ssl_hip.checkpointing import recomputed
 from ssl_hip.dropout import MaskPool, ReluDropout
 from ssl_hip.group_norm import GroupNorm
 from ssl_hip.up_convolution import UpConvolution
@@ -22,7 +19,6 @@ class UNet3d(nn.Module):
     def __init__(self, in_channels=1, classes=2, width=16, levels=4, norm="batch", dropout=0.15, seed=0):
         super().__init__()
         self.masks = MaskPool()
-        self.checkpointing = False  # compute feature maps again in the backward pass instead of keeping them
         self.layers = layers = Layers(norm, dropout, self.masks)
         self.channels = [width * 2 ** (i + 1) for i in range(levels)]  # that leave each level of the encoder
         self.encoder = nn.ModuleList(
@@ -39,20 +35,15 @@ class UNet3d(nn.Module):
 
         D, H and W must be multiples of 2^(levels-1).
         """
-        return self.decoder(self.encode(x), self.runner())
+        return self.decoder(self.encode(x))
 
     def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return the feature maps of every level, finest first: level i is (B, 2^(i+1)*width, D/2^i, H/2^i, W/2^i)."""
-        run, features = self.runner(), []
+        features = []
         for block in self.encoder:
-            x = run(block, x)
+            x = block(x)
             features.append(x)
         return features
-
-    def runner(self) -> Callable[..., torch.Tensor]:
-        """Return the function that runs a part of the network: with or without keeping its feature maps."""
-        recompute = self.checkpointing and torch.is_grad_enabled()
-        return partial(recomputed, self, self.masks) if recompute else call
 
 
 @dataclass(frozen=True)
@@ -86,24 +77,14 @@ class Decoder(nn.Module):
         self.output = nn.Conv3d(channels[0], classes, 1)
         self.embeddings = "after_relu"  # after_relu: what the output is computed from | before_relu
 
-    def forward(self, features: list[torch.Tensor], run: Callable) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits and embeddings of what UNet3d.encode returns; run: what UNet3d.runner returns."""
+    def forward(self, features: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits and embeddings of what UNet3d.encode returns."""
         *skips, x = features
         for up, block in zip(self.up, self.blocks, strict=True):
-            x = run(partial(decode, up, block), x, skips.pop())
+            x = block(up(x, skips.pop()))
         before = x.clone() if self.embeddings == "before_relu" else None  # ReLU and dropout overwrite their input
         x = self.last(x)
         return self.output(x), x if before is None else before
-
-
-def call(part, *inputs: torch.Tensor) -> torch.Tensor:
-    """Run a part of the network and keep its feature maps."""
-    return part(*inputs)
-
-
-def decode(up: UpConvolution, block: nn.Module, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-    """Return one level of the decoder."""
-    return block(up(x, skip))
 
 
 class Halve(nn.Module):

@@ -32,16 +32,10 @@ SETTINGS = {  # what differs from embedding matching as printed
     "maximum, centred": {"reduce": "max", "center": True},
     "euclidean": {"kernel": "euclidean"},
     "euclidean, maximum": {"kernel": "euclidean", "reduce": "max"},
-    "pair by pair": {"pool": "pair"},
-    "pair by pair, centred": {"pool": "pair", "center": True},
     "band 6 mm": {"band_mm": 6.0},
     "band 6 mm, centred": {"band_mm": 6.0, "center": True},
     "k 4, l 1": {"references": 4, "runs": 1},
     "k 64": {"references": 64},
-    "bank of 8": {"bank": 8},
-    "bank of 8, centred": {"bank": 8, "center": True},
-    "bank of 8, centred, maximum": {"bank": 8, "center": True, "reduce": "max"},
-    "bank of 8, centred, before ReLU": {"bank": 8, "center": True, "embeddings": "before_relu"},
 }
 
 

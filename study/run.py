@@ -77,6 +77,9 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="show what is done and what remains, train nothing")
     options = parser.parse_args()
     runs = plan.read()
+    if not runs:
+        print("Nothing is planned: study/plan.yaml has no trials and no grid")
+        return
     for run in runs:
         if (records.WORK / run.key / "run.json").is_file():
             records.keep(run)

@@ -11,7 +11,7 @@ from ssl_hip.reporting import ablations, tables
 TRAIN = SimpleNamespace(
     methods=["supervised", "embedding_matching"], labelled_patches=[4], draws=[0, 1], ceiling_draws=[0]
 )
-BASE = SimpleNamespace(weight_ua=0.25, weight_nn=0.25, weight_en=0.125, kernel="cosine", reduce="mean", passes=5)
+BASE = SimpleNamespace(weight_ua=0.25, weight_nn=0.125, weight_en=0.125, kernel="cosine", reduce="mean", passes=5)
 VARIANTS = SimpleNamespace(
     ua=SimpleNamespace(weight_nn=0.0, weight_en=0.0),
     cosine_max=SimpleNamespace(reduce="max"),

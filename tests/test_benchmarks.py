@@ -108,7 +108,7 @@ def test_the_reference_step_is_the_same_method():
     for name in ("student", "teacher"):
         with torch.no_grad():
             same_weights(getattr(literal, name), getattr(ours.networks, name))
-    ours.networks.student.train()
+    ours.networks.train()
     literal.student.train()
     for progress in (Progress(3, 10), Progress(9, 10)):
         losses = ours.method.loss(batch, progress)[0], literal.loss(batch, progress.share)

@@ -64,7 +64,7 @@ def test_a_variant_is_priced_with_its_own_parameters():
     assert params.methods.embedding_matching.kernel == "cosine" and cost.settings_of("dtc", params) == ("dtc", params)
 
 
-def test_both_turns_of_an_alternating_method_count(params):
+def test_both_steps_of_an_iteration_count(params):
     found = {name: cost.estimate(name, params, 8, 1, CPU) for name in ("supervised", "mtc")}
     student = found["supervised"].flop
     assert student < found["mtc"].flop < 3 * student

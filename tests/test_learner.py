@@ -1,4 +1,4 @@
-"""One training step: learning rate, clipping, seeds, and that checkpointing changes nothing but memory."""
+"""One training step: learning rate, clipping, seeds, one optimiser a loss."""
 
 import pytest
 import torch
@@ -38,15 +38,24 @@ def test_purposes_have_seeds_of_their_own():
     assert len({*seeds(0).values(), *seeds(1).values()}) == 2 * len(learner.PURPOSES)
 
 
-@pytest.mark.parametrize("norm", ["batch", "group", "none"])
-def test_checkpointing_changes_nothing_but_memory(params, norm):
-    """Same dropout masks, norm statistics and weights after several steps; fewer bytes are kept."""
-    params.model.norm, params.model.dropout = norm, 0.2
-    states, kept = [], []
-    for checkpointing in (False, True):
-        params.optimization.checkpointing = checkpointing
-        networks = trained(params).networks
-        states.append([*networks.student.state_dict().items(), *networks.teacher.state_dict().items()])
-        kept.append(cost.estimate("embedding_matching", params, 8, 1, CPU).gib)
-    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(*states, strict=True))
-    assert kept[1] < kept[0]
+def test_each_loss_of_a_method_has_a_step_and_an_optimiser_of_its_own(params):
+    """MTC's reconstruction moves what it reaches by its own learning rate, and leaves the rest to the segmentation."""
+    params.optimization.learning_rate_power, params.optimization.gradient_clip = 0, 0
+    params.methods.mtc.learning_rate = 0.25
+    found = Learner("mtc", params, seeds(0), CPU)
+    before = {name: [p.detach().clone() for p in part.parameters()] for name, part in parts(found).items()}
+    log = found.step(cost.random_batch(2, 8, True, CPU), 0, 10)
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in found.optimizers]
+    assert rates == [params.optimization.learning_rate, 0.25 * params.optimization.learning_rate]
+    torch.testing.assert_close(log["loss"], log["loss_supervised"] + log["loss_reconstruction"])
+    step, moved = params.optimization.learning_rate, {}
+    for name, part in parts(found).items():  # Adam's first step is as long as the learning rate
+        changes = [(p - old).abs().max() for p, old in zip(part.parameters(), before[name], strict=True)]
+        moved[name] = max(changes).item()
+    assert moved["decoder"] == pytest.approx(step, rel=1e-3) and moved["heads"] == pytest.approx(step / 4, rel=1e-3)
+    assert moved["encoder"] == pytest.approx(1.25 * step, rel=1e-3)
+
+
+def parts(found: Learner) -> dict[str, torch.nn.Module]:
+    student = found.networks.student
+    return {"encoder": student.encoder, "decoder": student.decoder, "heads": found.networks.heads}

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ssl_hip import matching
+from ssl_hip import matching, metrics
 from ssl_hip.losses import masked_cross_entropy
-from ssl_hip.matching import Bank, Match, References, embedding_entropy, near_surface, sample_references
+from ssl_hip.matching import Match, embedding_entropy, near_surface, sample_references, within
 
 B, C, S = 2, 8, 6
 
@@ -30,13 +30,6 @@ def settings(**changes) -> SimpleNamespace:
 def match(queries, embeddings, inside, outside, settings, generator) -> Match:
     """References of all labelled patches."""
     return matching.match(queries, matching.draw_references(embeddings, inside, outside, settings, generator), settings)
-
-
-def match_pairs(queries, embeddings, inside, outside, settings, generator) -> Match:
-    """References of each patch's partner."""
-    return matching.match_pairs(
-        queries, matching.draw_pairs(embeddings, inside, outside, settings, generator), settings
-    )
 
 
 @pytest.fixture
@@ -97,26 +90,38 @@ def test_collapsed_cosine_is_the_pairwise_mean(scene, center):
 
 
 @pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("pool", [match, match_pairs])
-def test_match_restated(scene, center, pool):
+def test_match_restated(scene, center):
+    """center: the mean of the two classes' means over all l k references."""
     embeddings, inside, outside, queries = scene
-    found = pool(queries, embeddings, inside, outside, settings(center=center), generator())
-    again, patches = generator(), [slice(None)] if pool is match else [slice(b, b + 1) for b in range(B)]
-    for rows in patches:
-        near = [sample_references(embeddings[rows], m[rows], 5, 3, again)[0] for m in (inside, outside)]
-        common = sum(r.mean((0, 1)) for r in near) / 2 if center else torch.zeros(C)
-        q = queries[rows] - common[:, None, None, None]
-        for field, r in zip(found, near, strict=False):
-            torch.testing.assert_close(field[rows], brute_force(q, r - common, "cosine", "mean"), rtol=0, atol=1e-6)
-    assert found.valid.flatten().tolist() == [1, 1]
+    found, again = match(queries, *scene[:3], settings(center=center), generator()), generator()
+    near = [sample_references(embeddings, mask, 5, 3, again)[0] for mask in (inside, outside)]
+    common = sum(r.mean((0, 1)) for r in near) / 2 if center else torch.zeros(C)
+    q = queries - common[:, None, None, None]
+    for field, r in zip(found, near, strict=False):
+        torch.testing.assert_close(field, brute_force(q, r - common, "cosine", "mean"), rtol=0, atol=1e-6)
+    assert found.valid == 1
 
 
 def test_near_surface_bands():
     label = torch.tensor([0, 0, 1, 1, 1, 255, 0]).view(1, 1, 1, 7)
-    distance = torch.tensor([3.5, 3.0, -1.0, -3.0, -4.0, 0.0, math.nan]).view(1, 1, 1, 7)
+    distance = torch.tensor([3.5, 3.0, -1.0, -3.0, -4.0, 1.0, math.nan]).view(1, 1, 1, 7)
     inside, outside = near_surface(label, distance, 3.0)
     assert inside.flatten().tolist() == [False, False, True, True, False, False, False]
     assert outside.flatten().tolist() == [False, True, False, False, False, False, False]
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+@pytest.mark.parametrize("spacing", [0.7, 1.0, 3.0])
+@pytest.mark.parametrize(("band", "layers"), [(0.01, 1), (0.5, 1), (1.49, 1), (1.51, 2), (2.51, 3)])
+def test_a_band_holds_as_many_layers_of_either_class_and_one_at_least(spacing, band, layers, kind):
+    """band: in voxels. A flat boundary, in float16 as in the files too."""
+    label = (torch.arange(12) < 5).view(-1, 1, 1).expand(12, 4, 4).to(torch.uint8)
+    distance = torch.from_numpy(metrics.signed_distance(label.numpy(), spacing)).to(kind).float()
+    inside, outside = near_surface(label, distance, band * spacing)
+    assert inside.sum() == outside.sum() == layers * 16
+    patches = torch.stack([distance, torch.full_like(distance, math.nan)])
+    near = within(patches, band * spacing)
+    assert torch.equal(near[0], inside | outside) and not near[1].any() and not within(patches[1:], 9.0).any()
 
 
 def numbered(mask: torch.Tensor) -> torch.Tensor:
@@ -170,25 +175,8 @@ def test_without_references_losses_are_zero_and_finite(scene, absent, changes):
     found = match(queries, embeddings, inside, outside, settings(**changes), generator())
     matched, entropy = losses_of(found, queries)
     (matched + entropy).backward()
-    assert not found.valid.any() and matched == 0 and entropy == 0
+    assert found.valid == 0 and matched == 0 and entropy == 0
     assert queries.grad.isfinite().all() and not queries.grad.any()
-
-
-def test_a_pair_without_surface_leaves_the_other_pair_alone(scene):
-    embeddings, inside, outside, queries = scene
-    inside = inside.clone()
-    inside[0] = False
-    assert match(queries, embeddings, inside, outside, settings(), generator()).valid.flatten().tolist() == [1, 1]
-    assert match_pairs(queries, embeddings, inside, outside, settings(), generator()).valid.flatten().tolist() == [0, 1]
-
-
-def test_pairs_use_their_own_partner_only(scene):
-    embeddings, inside, outside, queries = scene
-    before = match_pairs(queries, embeddings, inside, outside, settings(), generator())
-    changed = torch.cat([embeddings[:1], normal(1, C, S, S, S, seed=9)])
-    after = match_pairs(queries, changed, inside, outside, settings(), generator())
-    assert torch.equal(before.object_similarity[0], after.object_similarity[0])
-    assert not torch.equal(before.object_similarity[1], after.object_similarity[1])
 
 
 @pytest.mark.parametrize("kernel", ["cosine", "euclidean"])
@@ -219,7 +207,7 @@ def test_order_of_patches_does_not_matter(scene):
 
 def make(object_similarity: list[float], background_similarity: list[float]) -> Match:
     inside, outside = (torch.tensor(v).view(1, 1, 1, -1) for v in (object_similarity, background_similarity))
-    return Match(inside, outside, torch.ones(1, 1, 1, 1))
+    return Match(inside, outside, torch.ones(()))
 
 
 def test_the_nearer_class_wins_and_ties_are_background():
@@ -247,32 +235,6 @@ def test_a_dead_voxel_has_similarity_zero_and_no_gradient_through_relu(scene):
     found = match(raw.relu(), embeddings, inside, outside, settings(), generator())
     embedding_entropy(found).mean().backward()
     assert not found.object_similarity.any() and not raw.grad.any()
-
-
-def references(value: float, there: bool = True) -> References:
-    return References(torch.full((2, 3, 5, C), value), torch.tensor(there))
-
-
-def test_a_bank_of_nothing_changes_nothing():
-    bank = Bank(0)
-    for value in (1.0, 2.0):
-        kept = bank.add(references(value))
-        assert torch.equal(kept.vectors, references(value).vectors) and kept.there
-
-
-def test_a_bank_holds_the_latest_iterations_beside_one_another():
-    bank = Bank(2)
-    seen = [bank.add(references(value)).vectors for value in (1.0, 2.0, 3.0, 4.0)]
-    assert [each.shape[2] for each in seen] == [5, 10, 15, 15]
-    assert seen[-1][0, 0, ::5, 0].tolist() == [2.0, 3.0, 4.0]
-
-
-def test_a_bank_bridges_iterations_without_references():
-    bank = Bank(1)
-    assert not bank.add(references(9.0, there=False)).there
-    assert bank.add(references(1.0)).there
-    bridged = bank.add(references(9.0, there=False))
-    assert bridged.there and bridged.vectors.unique().tolist() == [1.0]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.2])

@@ -174,19 +174,33 @@ def test_signed_distance_of_a_sphere():
     mask = sphere(centre, radius)
     distance = metrics.signed_distance(mask, ISOTROPIC)
     analytic = (np.linalg.norm(np.indices(mask.shape).T - centre, axis=-1).T - radius) * ISOTROPIC
-    assert distance.dtype == np.float32
-    assert np.array_equal(distance == 0, metrics.surface(mask))
-    assert (distance[mask] <= 0).all() and (distance[~mask] > 0).all()
-    assert np.abs(distance - analytic).max() < 1.5 * ISOTROPIC
+    assert distance.dtype == np.float32 and np.array_equal(distance < 0, mask)
+    assert np.abs(distance - analytic).max() < ISOTROPIC
+
+
+@pytest.mark.parametrize("spacing", [0.7, 1.0, 3.0])
+@pytest.mark.parametrize("axis", range(3))
+def test_signed_distance_of_a_half_space(axis, spacing):
+    """Layers lie at half a voxel, one and a half, and so on, on either side."""
+    mask = np.moveaxis(np.broadcast_to((np.arange(9) < 4)[:, None, None], (9, 5, 6)), 0, axis)
+    layers = np.moveaxis(metrics.signed_distance(mask, spacing), axis, 0)
+    assert np.allclose(layers, spacing * (np.arange(9) - 3.5)[:, None, None], rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_signed_distance_is_the_distance_to_the_surface(seed):
-    mask = random_blobs(seed)
-    points = np.indices(mask.shape).reshape(3, -1).T * ANISOTROPIC
-    nearest = np.linalg.norm(points[:, None] - surface_by_hand(mask) * ANISOTROPIC, axis=-1).min(axis=1)
-    found = metrics.signed_distance(mask, ANISOTROPIC)
-    assert np.allclose(np.abs(found).ravel(), nearest, atol=1e-5)
+def test_signed_distance_treats_both_classes_alike(seed):
+    """By hand: to the nearest centre of the other class, less half a voxel; exchanged classes change the sign."""
+    mask, spacing = random_blobs(seed), 1.3
+    found = metrics.signed_distance(mask, spacing)
+    assert np.array_equal(metrics.signed_distance(~mask, spacing), -found)
+    centres = np.indices(mask.shape).reshape(3, -1).T * spacing
+    there = mask.ravel()
+    for side in (True, False):
+        other = centres[there != side]
+        nearest = np.linalg.norm(centres[there == side][:, None] - other, axis=-1).min(axis=1)
+        assert np.allclose(np.abs(found.ravel()[there == side]), nearest - spacing / 2, atol=1e-5)
+    inner, outer = metrics.surface(mask), metrics.surface(~mask)
+    assert np.array_equal(np.isclose(np.abs(found), spacing / 2), inner | outer)
 
 
 def test_signed_distance_without_surface():

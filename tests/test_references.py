@@ -27,7 +27,7 @@ def trainer(tmp_path, params) -> Trainer:
 
 def test_the_truth_is_always_right_and_nothing_is_learnt(trainer):
     before = {name: value.clone() for name, value in trainer.networks.student.state_dict().items()}
-    settings = {name: references.SETTINGS[name] for name in ("as printed", "before ReLU, centred", "bank of 8")}
+    settings = {name: references.SETTINGS[name] for name in ("as printed", "before ReLU, centred", "k 64")}
     table = references.measure(trainer, settings, batches=3)
     assert list(table.setting.unique()) == ["teacher", *settings, "truth"]
     assert set(table.share) == set(references.SHARES)

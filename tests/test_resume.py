@@ -58,7 +58,6 @@ def arguments(store, method, params, draw=0):
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_again_and_again_it_ends_with_the_same_bytes(method, store, params, tmp_path, saved_always, die_after):
     params.optimization.mirror, params.optimization.intensity = True, 0.1
-    params.methods.embedding_matching.bank = 2
     whole, run = (tmp_path / name / "runs" / f"{method}-2-0" for name in ("whole", "killed"))
     trainer.train(whole, *arguments(store, method, params))
     for steps in (1, 2, 4):  # in all 7 of 8: in the middle of an interval between validations, at its end, near the end
@@ -166,7 +165,7 @@ def test_no_other_parameters_data_or_draw_use_a_checkpoint(store, params, tmp_pa
         return trainer.Trainer(*arguments(store, "supervised", params, draw)).checkpoint(tmp_path, "run").path
 
     changed = copy.deepcopy(params)
-    changed.methods.supervised.dice_epsilon *= 2
+    changed.optimization.student_noise *= 2
     params.patches.seed += 1  # of the patches, not of the training
     other = PatchStore(write_balls(tmp_path / "other", params))
     table = (other.folder / "subsets.csv").read_text()

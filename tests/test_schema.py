@@ -55,7 +55,9 @@ BAD = [  # key, value, what the one line says after the key
     ("optimization.ema_warmup", "no", "is 'no', must be true or false"),
     ("methods.uamt.threshold", [1.0, 0.75], "is [1.0, 0.75], must go from the smaller to the larger number"),
     ("methods.embedding_matching.references", 0, "is 0, must be greater than or equal to 1"),
-    ("methods.embedding_matching.band_mm", 1.0, "is 1.0, must be patches.spacing_mm = 2.0 at least"),
+    ("methods.embedding_matching.band_mm", 0.0, "is 0.0, must be greater than 0"),
+    ("methods.embedding_matching.threshold", [1, 0.5], "is [1, 0.5], must go from the smaller to the larger number"),
+    ("optimization.teacher_norm", "eval", "is 'eval', must be 'running' or 'batch'"),
     ("cohort.phantom.metal", 1.1, "is 1.1, must be less than or equal to 1"),
     ("cohort.source", "dicom", "is 'dicom', must be 'phantom', 'labelmaps' or 'scans'"),
 ]

@@ -5,20 +5,19 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ssl_hip.student_teacher import Batch, StudentTeacher, threshold
+from ssl_hip.student_teacher import StudentTeacher, threshold
 from ssl_hip.unet import UNet3d
 
 SETTINGS = {
     "precision": "float32",
-    "checkpointing": False,
-    "bn_batches": "joint",
     "student_noise": 0.0,
     "teacher_noise": 0.0,
+    "teacher_norm": "running",
 }
 
 
 def networks(norm="batch", dropout=0.0, seed=0, **changes) -> StudentTeacher:
-    settings = SimpleNamespace(**SETTINGS | {"checkpointing": False, "ema_decay": 0.9, "ema_warmup": True} | changes)
+    settings = SimpleNamespace(**SETTINGS | {"ema_decay": 0.9, "ema_warmup": True} | changes)
     student = UNet3d(width=8, levels=2, norm=norm, dropout=dropout)
     return StudentTeacher(student, settings, seed, torch.device("cpu"))
 
@@ -27,9 +26,9 @@ def normal(*shape, seed=0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def batch(unlabelled=True) -> Batch:
-    image, more = normal(2, 1, 4, 4, 4), normal(2, 1, 4, 4, 4, seed=1) * 5 + 3
-    return Batch(image, torch.zeros(2, 4, 4, 4), torch.zeros(2, 4, 4, 4), more if unlabelled else None)
+def images() -> tuple[torch.Tensor, torch.Tensor]:
+    """Labelled and unlabelled, whose statistics differ."""
+    return normal(2, 1, 4, 4, 4), normal(2, 1, 4, 4, 4, seed=1) * 5 + 3
 
 
 def stir(network, seed: int) -> None:
@@ -88,9 +87,9 @@ def test_the_teacher_begins_as_a_copy_apart():
 
 def test_the_teacher_is_in_eval_mode_and_gets_no_gradient():
     pair = networks()
-    pair.student.train()
-    logits = pair.student_forward(batch()).logits
-    target, _ = pair.teacher(batch().unlabelled)
+    pair.train()
+    logits = pair.student_forward(*images()).logits
+    target, _ = pair.teacher(images()[1])
     (logits[2:] - target).square().mean().backward()
     assert not pair.teacher.training and not target.requires_grad
     assert all(p.grad is None for p in pair.teacher.parameters())
@@ -110,14 +109,31 @@ def test_zero_noise_is_the_identity():
     assert pair.add_noise(image, 0) is image and pair.teacher_noise(image) is image
 
 
-def test_joint_and_separate_batches():
-    """Norms with batch statistics see one batch or two; group norm does not care."""
-    results = {(norm, way): networks(norm=norm, bn_batches=way).student_forward(batch())[0]
-               for norm in ("batch", "group") for way in ("joint", "separate")}  # fmt: skip
-    torch.testing.assert_close(results["group", "joint"], results["group", "separate"])
-    assert not torch.allclose(results["batch", "joint"], results["batch", "separate"], atol=1e-2)
-    alone = networks(norm="batch").student_forward(batch(unlabelled=False))[0]
-    torch.testing.assert_close(results["batch", "separate"][:2], alone)
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_labelled_and_unlabelled_are_one_batch(norm):
+    """Norms with batch statistics see both; group norm does not care."""
+    together = networks(norm=norm).student_forward(*images()).logits
+    apart = torch.cat([networks(norm=norm).student_forward(part).logits for part in images()])
+    assert torch.allclose(together, apart, atol=1e-2) == (norm == "group")
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("teacher_norm", ["running", "batch"])
+def test_statistics_of_the_teacher(norm, teacher_norm):
+    """batch: as a copy in train mode, but nothing is remembered and no dropout; scoring takes the running ones."""
+    pair = networks(norm=norm, teacher_norm=teacher_norm, dropout=0.3)
+    for module in pair.teacher.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            stir(module, 1)
+    before, (_, image) = copied(pair.teacher), images()
+    copy = UNet3d(width=8, levels=2, norm=norm, dropout=0.0)
+    copy.load_state_dict(pair.teacher.state_dict())
+    running, learning = copy.eval()(image)[0], copy.train()(image)[0]
+    pair.train()
+    torch.testing.assert_close(pair.teacher(image)[0], learning if teacher_norm == "batch" else running)
+    torch.testing.assert_close(pair.teacher.eval()(image)[0], running)
+    assert torch.allclose(running, learning, atol=1e-2) == (norm == "group")
+    assert all(torch.equal(value, before[key]) for key, value in pair.teacher.state_dict().items())
 
 
 def test_thresholds_in_nats():

@@ -23,7 +23,7 @@ def read(folder, trials=(), grid=()) -> list[plan.Run]:
 
 def test_the_plan_in_the_repository_is_sound():
     runs = plan.read()
-    assert runs and len({(run.part, run.title) for run in runs}) == len(runs)
+    assert len({(run.part, run.title) for run in runs}) == len(runs)
     assert all(run.part == plan.TRIAL for run in runs[: sum(run.part == plan.TRIAL for run in runs)])
 
 
@@ -56,8 +56,13 @@ def test_a_key_is_of_what_the_training_depends_on(tmp_path):
         return read(tmp_path, [ENTRY | {"draws": [0], "changes": changes}])[0].key
 
     assert key() == key(**{"methods.uamt.weight": 3.0}) == key(**{"tables.alpha": 0.01})
-    assert len({key(), key(**{"optimization.epochs": 9}), key(**{"methods.supervised.dice_epsilon": 0.1})}) == 3
-    assert key(**{"method.dice_epsilon": 0.1}) == key(**{"methods.supervised.dice_epsilon": 0.1})
+    assert key() != key(**{"optimization.epochs": 9})
+
+
+def test_a_method_s_own_section_may_be_called_method(tmp_path):
+    own, full = (read(tmp_path, [ENTRY | {"method": "uamt", "draws": [0], "changes": {f"{section}.weight": 0.1}}])
+                 for section in ("method", "methods.uamt"))  # fmt: skip
+    assert own[0].key == full[0].key and own[0].tree["methods"]["uamt"]["weight"] == 0.1
 
 
 @pytest.fixture
@@ -156,7 +161,17 @@ def test_a_part_takes_the_next_runs_that_fit(minutes, chosen):
     assert run.fitting(runs, seconds, 2, minutes) == runs[:chosen]
 
 
-def test_networks_that_are_not_here_are_named(tmp_path):
-    name = plan.read()[0].name
-    with pytest.raises(UserError, match=f"no networks of {name}, nothing in .*make study"):
-        records.trained([name, "nothing"], tmp_path)
+def test_networks_that_are_not_here_are_named(tmp_path, monkeypatch):
+    planned = read(tmp_path, [ENTRY])
+    monkeypatch.setattr(plan, "read", lambda: planned)
+    with pytest.raises(UserError, match="no networks of a, nothing in .*make study"):
+        records.trained(["a", "nothing"], tmp_path)
+
+
+@pytest.mark.parametrize("options", [[], ["--list"]])
+def test_an_empty_plan_is_said_to_be_empty(tmp_path, monkeypatch, capsys, options):
+    planned = read(tmp_path)
+    monkeypatch.setattr(plan, "read", lambda: planned)
+    monkeypatch.setattr("sys.argv", ["study.run", *options])
+    run.main()
+    assert capsys.readouterr().out == "Nothing is planned: study/plan.yaml has no trials and no grid\n"

@@ -53,7 +53,7 @@ def write_scan(folder, subject, flipped=False) -> transfer.Scan:
 
 def final_run(name="a", draw=0, labelled_patches="4") -> plan.Run:
     tree = config.read_yaml(ROOT / "params/smoke.yaml")
-    tree["methods"]["supervised"]["dice_epsilon"] = len(name) * 1e-5  # another name, another training
+    tree["optimization"]["student_noise"] = len(name) * 0.01  # another name, another training
     return plan.Run(plan.GRID, "1", name, "supervised", labelled_patches, draw, {}, tree)
 
 

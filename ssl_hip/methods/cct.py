@@ -27,7 +27,7 @@ class Method:
 
     def loss(self, batch, progress):
         """Return the loss and what is logged."""
-        logits, _, features = self.networks.student_forward(batch)
+        logits, _, features = self.networks.student_forward(batch.image, batch.unlabelled)
         n = len(batch.image)
         supervised = supervised_loss(logits[:n], batch.label)
         target = logits[n:].detach().float().softmax(1)
@@ -42,7 +42,7 @@ class Method:
         for decoder, (perturb, amount) in zip(networks.heads, self.perturbations.items(), strict=True):
             with networks.autocast():
                 perturbed = [perturb(level, amount, self.generator) for level in features]
-                logits, _ = decoder(perturbed, networks.student.runner())
+                logits, _ = decoder(perturbed)
             found.append(logits.float().softmax(1))
         return found
 
@@ -58,8 +58,8 @@ def feature_noise(x: torch.Tensor, amount: float, generator: torch.Generator) ->
 
 
 def feature_dropout(x: torch.Tensor, rate: float, generator: torch.Generator) -> torch.Tensor:
-    """Zero each value of x (B, C, D, H, W) with probability `rate`, and scale the others by 1 / (1 - rate)."""
-    return x * ((uniform(x, generator) >= rate) / (1 - rate)).to(x.dtype)
+    """Zero each channel of x (B, C, D, H, W) with probability `rate`, and scale the others by 1 / (1 - rate)."""
+    return x * ((uniform(x[:, :, :1, :1, :1], generator) >= rate) / (1 - rate)).to(x.dtype)
 
 
 def feature_drop(x: torch.Tensor, bounds: list[float], generator: torch.Generator) -> torch.Tensor:

@@ -21,7 +21,7 @@ class Method:
     def loss(self, batch, progress):
         """Return the loss and what is logged."""
         settings, n = self.settings, len(batch.image)
-        logits, embeddings, _ = self.networks.student_forward(batch)
+        logits, embeddings, _ = self.networks.student_forward(batch.image, batch.unlabelled)
         distance = self.distance(embeddings)
         supervised = supervised_loss(logits[:n], batch.label)
         regression = (distance[:n] - normalised_distance(batch.distance, batch.label)).square().mean()
@@ -45,12 +45,9 @@ class Method:
 def normalised_distance(distance: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Return signed distances (B, D, H, W) in [-1, 1], each patch's inside and outside divided by its largest.
 
-    distance: mm between voxel centres, 0 on the foreground's surface voxels; NaN without surface, where the result is
-    +1 (no foreground) or -1 (no background). Zero is moved half a voxel outwards, between the two classes: Luo 2021 has
-    0 on the surface voxels, half of this bone, of which sigmoid(-k d) would then say .5.
+    distance: mm to the boundary between the classes; NaN without one, where the result is +1 (no foreground) or -1 (no
+    background). Luo 2021 has 0 on the surface voxels, half of this bone, of which sigmoid(-k d) would then say .5.
     """
     inside, axes = label == 1, (1, 2, 3)
-    voxel = distance.masked_fill(~(distance > 0), torch.inf).amin(axes, keepdim=True)
-    distance = distance - voxel / 2
     largest = torch.where(inside, (-distance).amax(axes, keepdim=True), distance.amax(axes, keepdim=True))
     return torch.where(distance.isfinite(), distance / largest, 1 - 2 * inside.float())

@@ -2,17 +2,15 @@
 
 import torch
 
-from ssl_hip.losses import balanced, masked_brier, masked_cross_entropy, masked_mean, supervised_loss
+from ssl_hip.losses import masked_brier, masked_cross_entropy, masked_mean, supervised_loss
 from ssl_hip.matching import (
-    Bank,
-    draw_pairs,
     draw_references,
     embedding_entropy,
     match,
-    match_pairs,
     matched_probability,
     near_surface,
     nearest_label,
+    within,
 )
 from ssl_hip.student_teacher import after, threshold
 from ssl_hip.uncertainty import mc_dropout, uncertain_voxels
@@ -21,30 +19,27 @@ DIFFERENCES = {"cross_entropy": masked_cross_entropy, "brier": masked_brier}
 
 
 class Method:
-    """L = L_S + w_UA L_UA (certain voxels) + w_NN L_NN (uncertain voxels) + w_EN L_EN (embedding entropy)."""
+    """L = L_S + w_UA L_UA (certain voxels) + w_PS (L_NN (uncertain voxels) + L_EN (embedding entropy)): Eq. 5.
+
+    An iteration without references has L_NN = L_EN = 0, and counts as without_references in the log.
+    """
 
     uses_unlabelled = True
 
     def __init__(self, networks, settings, generator):
-        self.networks, self.settings, self.generator, self.bank = networks, settings, generator, Bank(settings.bank)
+        self.networks, self.settings, self.generator = networks, settings, generator
         for network in (networks.student, networks.teacher):
             network.decoder.embeddings = settings.embeddings
 
     def loss(self, batch, progress):
         """Return the loss and what is logged."""
         settings, n, weight = self.settings, len(batch.image), progress.ramp_up
-        logits, embeddings, _ = self.networks.student_forward(batch)
+        logits, embeddings, _ = self.networks.student_forward(batch.image, batch.unlabelled)
         teacher = self.teacher(batch.unlabelled)
         matched = self.match(after(embeddings, n), batch)
         pseudo_label, matched_label = teacher.probability[:, 1] > teacher.probability[:, 0], nearest_label(matched)
         limit = threshold(settings.threshold, weight)
         uncertain = uncertain_voxels(teacher.mean_entropy, limit, settings.uncertain_share)
-        certain, matchable = ~uncertain, uncertain * matched.valid
-        if settings.agreement:
-            agreed = pseudo_label == matched_label
-            certain, matchable = certain * agreed, matchable * agreed
-        if settings.balance:
-            certain, matchable = balanced(certain, pseudo_label), balanced(matchable, matched_label)
         targets = pseudo_label, matched_label
         if settings.labels == "soft":
             targets = teacher.probability, matched_probability(matched, settings.temperature)
@@ -52,16 +47,16 @@ class Method:
         supervised = supervised_loss(logits[:n], batch.label)
         certain_loss, matched_loss = (  # L_UA, L_NN
             DIFFERENCES[settings.loss](logits[n:], target, mask)
-            for target, mask in zip(targets, (certain, matchable), strict=True)
+            for target, mask in zip(targets, (~uncertain, uncertain * matched.valid), strict=True)
         )
-        entropy = (embedding_entropy(matched, settings.temperature) * matched.valid).mean()  # L_EN
+        entropy = embedding_entropy(matched, settings.temperature).mean() * matched.valid  # L_EN
         extra = settings.weight_ua * certain_loss + settings.weight_nn * matched_loss + settings.weight_en * entropy
         log = {
             "loss_supervised": supervised.detach(),
             "loss_ua": certain_loss.detach(),
             "loss_nn": matched_loss.detach(),
             "loss_en": entropy.detach(),
-            "without_references": 1 - matched.valid.mean(),
+            "without_references": 1 - matched.valid,
             **self.accuracies(batch, uncertain, pseudo_label, matched_label),
         }
         return supervised + weight * extra, log
@@ -80,10 +75,8 @@ class Method:
         settings = self.settings
         with torch.no_grad(), self.networks.autocast():
             _, embeddings = self.networks.teacher(batch.image)
-        known = embeddings, *near_surface(batch.label, batch.distance, settings.band_mm)
-        if settings.pool == "pair":
-            return match_pairs(queries, draw_pairs(*known, settings, self.generator), settings)
-        return match(queries, self.bank.add(draw_references(*known, settings, self.generator)), settings)
+        masks = near_surface(batch.label, batch.distance, settings.band_mm)
+        return match(queries, draw_references(embeddings, *masks, settings, self.generator), settings)
 
     @torch.no_grad()
     def accuracies(self, batch, uncertain, pseudo_label, matched_label) -> dict[str, torch.Tensor]:
@@ -91,7 +84,7 @@ class Method:
 
         near_surface: of the voxels within band_mm of the unlabelled patches' true surface. NaN: nothing to count.
         """
-        known, near = batch.truth != 255, batch.truth_distance.abs() <= self.settings.band_mm
+        known, near = batch.truth != 255, within(batch.truth_distance, self.settings.band_mm)
         pseudo, matched = pseudo_label == batch.truth, matched_label == batch.truth
         return {
             "uncertain_share": uncertain.float().mean(),

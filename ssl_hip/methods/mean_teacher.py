@@ -13,7 +13,7 @@ class Method:
 
     def loss(self, batch, progress):
         """Return the loss and what is logged."""
-        logits = self.networks.student_forward(batch).logits
+        logits = self.networks.student_forward(batch.image, batch.unlabelled).logits
         n = len(batch.image)
         target = self.networks.teacher_probability(batch.unlabelled)
         supervised = supervised_loss(logits[:n], batch.label)

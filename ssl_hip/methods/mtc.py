@@ -1,50 +1,41 @@
 """MTC: the encoder also learns to reconstruct foreground and background apart (Chen 2019, alternating training)."""
 
-import torch
 from torch import nn
 
 from ssl_hip.losses import supervised_loss
-from ssl_hip.student_teacher import Batch
 from ssl_hip.unet import Layers
 
 
 class Method:
-    """Even iterations: L = L_S. Odd ones: L = w L_R on labelled and unlabelled patches.
+    """Each iteration a step on L_S of the labelled patches, then one on L_R of the unlabelled ones.
 
-    L_R = sum over classes c of (1 - a_c) MSE(r_c, x A_c): A are the student's probabilities, without gradient, a_c
-    their means over the batch, r the output of a second decoder, without skips. The rarer class weighs more.
+    L_R = sum over classes c of a_c MSE(r_c, x A_c): A are the student's probabilities, without gradient, a_c their
+    means over the batch, r the output of a second decoder, without skips. Each loss has an optimiser of its own, of
+    which only the learning rate says how much it counts: L_R is not ramped up.
     """
 
     uses_unlabelled = True
 
     def __init__(self, networks, settings, generator):
-        self.networks, self.settings = networks, settings
+        self.networks = networks
         networks.heads.append(reconstruction_decoder(networks.student.layers, networks.student.channels))
+        self.losses = (self.segmentation, 1.0), (self.reconstruction, settings.learning_rate)
 
-    def loss(self, batch, progress):
-        """Return the loss and what is logged."""
-        if progress.iteration % 2 == 0:
-            return self.segmentation(batch)
-        reconstruction = self.reconstruction(batch)
-        weight = self.settings.weight * progress.ramp_up
-        return weight * reconstruction, {"loss_reconstruction": reconstruction.detach()}
-
-    def segmentation(self, batch):
-        """Return L_S and its log; unlabelled patches stay out."""
-        labelled = Batch(batch.image, batch.label, batch.distance)
-        supervised = supervised_loss(self.networks.student_forward(labelled).logits, batch.label)
+    def segmentation(self, batch, progress):
+        """Return L_S and what is logged."""
+        supervised = supervised_loss(self.networks.student_forward(batch.image).logits, batch.label)
         return supervised, {"loss_supervised": supervised.detach()}
 
-    def reconstruction(self, batch) -> torch.Tensor:
-        """Return L_R."""
+    def reconstruction(self, batch, progress):
+        """Return L_R and what is logged."""
         (decoder,) = self.networks.heads
-        logits, _, features = self.networks.student_forward(batch)
-        attention = logits.detach().float().softmax(1)  # (N, K, D, H, W)
+        logits, _, features = self.networks.student_forward(batch.unlabelled)
+        attention = logits.detach().float().softmax(1)  # (B, K, D, H, W)
         with self.networks.autocast():
             reconstructed = decoder(features[-1]).float()
-        wanted = torch.cat([batch.image, batch.unlabelled]) * attention
-        error = (reconstructed - wanted).square().mean((0, 2, 3, 4))
-        return ((1 - attention.mean((0, 2, 3, 4))) * error).sum()
+        error = (reconstructed - batch.unlabelled * attention).square().mean((0, 2, 3, 4))
+        loss = (attention.mean((0, 2, 3, 4)) * error).sum()
+        return loss, {"loss_reconstruction": loss.detach()}
 
 
 def reconstruction_decoder(layers: Layers, channels: list[int]) -> nn.Sequential:

@@ -9,10 +9,9 @@ class Method:
     uses_unlabelled = False
 
     def __init__(self, networks, settings, generator):
-        self.networks, self.settings = networks, settings
+        self.networks = networks
 
     def loss(self, batch, progress):
         """Return the loss and what is logged."""
-        logits = self.networks.student_forward(batch).logits
-        loss = supervised_loss(logits, batch.label, self.settings.dice_epsilon)
+        loss = supervised_loss(self.networks.student_forward(batch.image).logits, batch.label)
         return loss, {"loss_supervised": loss.detach()}

@@ -17,7 +17,7 @@ class Method:
 
     def loss(self, batch, progress):
         """Return the loss and what is logged."""
-        logits = self.networks.student_forward(batch).logits
+        logits = self.networks.student_forward(batch.image, batch.unlabelled).logits
         n, weight = len(batch.image), progress.ramp_up
         target, certain = self.target(batch.unlabelled, threshold(self.settings.threshold, weight))
         supervised = supervised_loss(logits[:n], batch.label)

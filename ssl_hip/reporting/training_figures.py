@@ -27,7 +27,7 @@ WEIGHTS = {
     "lambda_nats": ("λ<sub>T</sub>, nats", GREY),
 }
 LEAST_SHARE = 1e-4  # of uncertain voxels, half a voxel a patch of 16^3: what is right of fewer is chance
-DASHED = "weight_nn"  # it equals weight_ua in the paper: both are to be seen
+DASHED = "weight_en"  # it equals weight_nn in the paper: both are to be seen
 UNCERTAIN = {"uncertain_share": ("uncertain voxels", GREY)}
 ACCURACIES = {
     "accuracy_pseudo_certain": ("teacher, certain", BLACK),

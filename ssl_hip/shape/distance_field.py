@@ -53,12 +53,8 @@ class Field(NamedTuple):
 
 
 def signed_distance(mask: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Return the distance to the boundary between the mask and the rest in mm, float32, negative inside.
-
-    Half a voxel is taken off metrics.signed_distance's, which counts from the surface voxels' centres. The array's
-    outer face is no boundary. Raises ValueError for a mask without surface.
-    """
+    """As metrics.signed_distance; raises ValueError for a mask without surface."""
     distance = metrics.signed_distance(mask, spacing_mm)
     if np.isnan(distance.flat[0]):
         raise ValueError("a mask without surface has no distances")
-    return distance - np.float32(spacing_mm / 2)
+    return distance
