@@ -22,6 +22,7 @@ def ours(folder: Path) -> Prepare:
 
     patches = SimpleNamespace(edge=SIZE, spacing_mm=SPACING_MM, seed=0, body_hu=-300, min_foreground=0.0)
     patches.metal_hu, patches.metal_mm = 2000, 9.0
+    patches.training_places = SimpleNamespace(above_hu=120, share=0.0)
     cohort, shape_model = SimpleNamespace(foreground=[1, 2, 3, 4]), SimpleNamespace(parts={})
     params = SimpleNamespace(patches=patches, cohort=cohort, shape_model=shape_model)
     subject = {"subject": "synthetic", "image": "image.nii.gz", "label": "label.nii.gz"}

@@ -121,6 +121,13 @@ class ShapeModel(Section):
     seed: Whole
 
 
+class TrainingPlaces(Section):
+    """Where training cubes may lie, by intensity alone."""
+
+    above_hu: Annotated[float, Field(ge=-1024, le=3071)]
+    share: BelowOne
+
+
 class Patches(Section):
     """How scans are cut, and the labelled subsets."""
 
@@ -133,6 +140,7 @@ class Patches(Section):
     metal_mm: Weight
     clip_hu: Window
     body_hu: Annotated[float, Field(ge=-1024, le=3000)]
+    training_places: TrainingPlaces
     min_foreground: BelowOne
     subsets: Annotated[dict[Count, Count], Field(min_length=1)]
     draws: Count
@@ -176,7 +184,7 @@ class Optimization(Section):
     learning_rate_power: Weight
     gradient_clip: Weight
     betas: Annotated[list[BelowOne], Pair]
-    precision: Literal["bfloat16", "float32"]
+    precision: Literal["auto", "bfloat16", "float32"]
     mirror: bool
     intensity: Weight
     student_noise: Weight

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ssl_hip import metrics, resume, weights
+from ssl_hip import metrics, precision, resume, weights
 from ssl_hip.augmentation import Augmentation
 from ssl_hip.collapse import CollapseWatch
 from ssl_hip.config import UserError
@@ -38,8 +38,8 @@ def train(run: Path, store: PatchStore, method: str, labelled_patches: str, draw
     trainer = Trainer(store, method, labelled_patches, draw, params)
     cost = estimate(method, params, store.size, trainer.iterations, trainer.device)
     print(f"{run.name}: {cost}", file=sys.stderr, flush=True)
-    if trainer.precision != params.optimization.precision:
-        print(f"{run.name}: float32, since this device would have to emulate bfloat16", file=sys.stderr, flush=True)
+    used, why = precision.decide(params.optimization.precision, trainer.device.type)
+    print(f"{run.name}: calculates in {used}: {why}", file=sys.stderr, flush=True)
     checkpoint = trainer.checkpoint(run.parent.parent / "build/checkpoints", run.name)
     status = trainer.run(checkpoint)
     scores = trainer.test()

@@ -86,7 +86,7 @@ def write_balls(folder: Path, params, in_turn: bool = False, unlabelled: int = 0
         hu, label = ball_patches(n, size, rng)
         known = not subject.startswith("u")
         share = label.mean((1, 2, 3)) if known else np.nan
-        table = pd.DataFrame({"z": 0, "y": 0, "x": np.arange(n), "foreground": share, "overlap": 0.0})
+        table = pd.DataFrame({"z": 0, "y": 0, "x": np.arange(n), "foreground": share, "bright": 0.3, "overlap": 0.0})
         table = table.assign(deviation_mm=np.nan, group=np.nan)
         region = None if split == "train" else halves(label)
         for name, bit in (("gap_voxels", JOINT_GAP), ("metal_voxels", METAL)):

@@ -254,7 +254,9 @@ def test_a_coarse_voxel_is_bone_where_half_of_it_is(cohort):
     assert coarse[:, :, :4].all() and not coarse[:, :, 4:].any()
 
 
-def test_training_positions_do_not_depend_on_labels(cohort):
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.2, 0.9])  # anywhere; where enough is bright; more than there is
+def test_training_positions_do_not_depend_on_labels(cohort, share):
+    cohort.params.patches.training_places.share = share
     before, cubes = cut(cohort, n=5)
     hu, noise = cubes.image.copy(), np.random.default_rng(1).integers(0, 6, (24, 28, 32)).astype(np.uint8)
     for label in (noise, np.zeros_like(noise)):
@@ -265,6 +267,24 @@ def test_training_positions_do_not_depend_on_labels(cohort):
     after, cubes = cut(cohort, n=5)
     assert before[["z", "y", "x"]].equals(after[["z", "y", "x"]])
     assert cubes.label is None and after.foreground.isna().all()
+
+
+def test_a_scan_with_too_little_that_is_bright_is_told(cohort):
+    """Its patches hold less than asked for, and the table says so."""
+    cohort.params.patches.training_places.share = 0.05
+    write_scan(cohort.root / cohort.table.image[1], np.full((24, 28, 32), 40, np.int16))
+    train = build(cohort).table("train")
+    dark = train.subject == "s1"
+    assert dark.sum() == 2 and (train.bright[dark] == 0).all() and (train.bright[~dark] >= 0.05).all()
+
+
+def test_places_that_scores_are_computed_at_need_bone_not_brightness(cohort):
+    before = build(cohort, "a")
+    cohort.params.patches.training_places.share = 0.5
+    after = build(cohort, "b")
+    for split in ("validation", "test"):
+        assert before.table(split).equals(after.table(split))
+    assert not before.table("train").equals(after.table("train"))
 
 
 def test_an_unlabelled_scan_is_stored_as_unknown_and_never_labelled(cohort):

@@ -12,16 +12,17 @@ from scipy import ndimage
 from ssl_hip import metrics
 from ssl_hip.config import UserError
 from ssl_hip.images import dicom, isotropic, label_values, volumes
-from ssl_hip.preparation import regions
+from ssl_hip.preparation import regions, training_places
 from ssl_hip.preparation.regions import Regions
 from ssl_hip.scans.manifest import SPLITS
 from ssl_hip.shape.deviation_score import Subject, fit_file
 from ssl_hip.shape.shape_parts import largest_piece
 
 POOL = 4096  # places drawn for a scan's cubes
+MORE = 16  # times as many are drawn in training, for those that hold too little that is bright
 BODY_MM = 3.0  # grid on which the body is found
 PROGRAM_MB, BYTES_READ, BYTES_KEPT = 250, 6, 6  # a process; a voxel of the file, up to float32; one of the new grid
-BYTES_REGIONS = 4  # one of the new grid more, where its regions are found
+BYTES_REGIONS, BYTES_TABLE = 4, 5  # one of the new grid more, where its regions, or bright places, are found
 
 
 class Job(NamedTuple):
@@ -55,11 +56,11 @@ def cut(job: Job) -> list[dict[str, Any]]:
     rows = []
     for split, n in job.counts.items():
         rng = np.random.default_rng([settings.seed, job.number, SPLITS.index(split)])
-        minimum = 0.0 if split == "train" else settings.min_foreground
-        corners = positions(scan, n, settings, minimum, rng, job.subject["subject"])
+        minimum, bright = (0.0, settings.training_places) if split == "train" else (settings.min_foreground, None)
+        corners = positions(scan, n, settings, minimum, rng, job.subject["subject"], bright)
         shown = None if split == "train" else found
         write(scan, shown, corners, job, split)
-        rows += describe(scan, shown, corners, settings.edge, split, deviation)
+        rows += describe(scan, shown, corners, settings, split, deviation)
     return rows
 
 
@@ -86,7 +87,7 @@ def memory_mb(job: Job) -> float:
     voxels = sum(file.stat().st_size for file in volumes.files(path)) / 2 if series else _voxels(path)
     each = np.prod([job.subject[f"spacing_{axis}_mm"] for axis in "xyz"])
     kept = voxels * each / job.params.patches.spacing_mm**3
-    bytes_kept = BYTES_KEPT + BYTES_REGIONS * scored(job)
+    bytes_kept = BYTES_KEPT + BYTES_REGIONS * scored(job) + BYTES_TABLE * ("train" in job.counts)
     return PROGRAM_MB + (BYTES_READ * voxels + bytes_kept * kept) / 2**20
 
 
@@ -101,14 +102,25 @@ def _voxels(path: Path) -> int:
 
 
 def positions(
-    scan: isotropic.Scan, n: int, settings: SimpleNamespace, minimum: float, rng: np.random.Generator, subject: str
+    scan: isotropic.Scan,
+    n: int,
+    settings: SimpleNamespace,
+    minimum: float,
+    rng: np.random.Generator,
+    subject: str,
+    bright: SimpleNamespace | None = None,
 ) -> np.ndarray:
     """Return n first voxels (n, 3) of cubes centred on the body that overlap as little as possible.
 
     Farthest-point choice: of POOL places drawn uniformly in the body, the one whose largest overlap with a cube
     before it is least comes next. Labels decide only where the minimum of foreground is above 0, never in training.
+    bright: `training_places` of params.yaml, for training; of more places drawn, the first POOL that hold so much.
     """
-    corners = draw_corners(scan.hu, settings, rng, subject)
+    if bright and bright.share > 0:
+        drawn = draw_corners(scan.hu, settings, rng, subject, MORE * POOL)
+        corners = training_places.keep(scan.hu, drawn, settings.edge, bright)[:POOL]
+    else:
+        corners = draw_corners(scan.hu, settings, rng, subject)
     worst, chosen = np.zeros(len(corners)), []
     while len(chosen) < n:
         best = np.argmin(worst)
@@ -123,15 +135,17 @@ def positions(
     return np.array(chosen)
 
 
-def draw_corners(hu: np.ndarray, settings: SimpleNamespace, rng: np.random.Generator, subject: str) -> np.ndarray:
-    """Return the first voxels (POOL, 3) of cubes centred uniformly on the body, moved inside the volume."""
+def draw_corners(
+    hu: np.ndarray, settings: SimpleNamespace, rng: np.random.Generator, subject: str, number: int = POOL
+) -> np.ndarray:
+    """Return the first voxels (number, 3) of cubes centred uniformly on the body, moved inside the volume."""
     step = max(1, round(BODY_MM / settings.spacing_mm))
     body = np.argwhere(body_mask(hu[::step, ::step, ::step], settings.body_hu))
     if len(body) == 0:
         raise UserError(
             f"{subject}: no voxel above patches.body_hu = {settings.body_hu}; is the scan in Hounsfield units?"
         )
-    centres = body[rng.integers(len(body), size=POOL)] * step + rng.integers(step, size=(POOL, 3))
+    centres = body[rng.integers(len(body), size=number)] * step + rng.integers(step, size=(number, 3))
     return np.clip(centres - settings.edge // 2, 0, np.array(hu.shape) - settings.edge)
 
 
@@ -162,20 +176,21 @@ def describe(
     scan: isotropic.Scan,
     found: Regions | None,
     corners: np.ndarray,
-    size: int,
+    settings: SimpleNamespace,
     split: str,
     deviation: Callable[[np.ndarray], float],
 ) -> list[dict[str, Any]]:
-    """Return a row a patch: split, z, y, x, foreground (None when unlabelled), overlap, deviation_mm (or NaN).
+    """Return a row a patch: split, z, y, x, foreground (None when unlabelled), bright, overlap, deviation_mm (or NaN).
 
     And gap_voxels, gap_mm and metal_voxels, see Regions.describe; NaN without regions.
     """
     rows = []
-    for corner, shared in zip(corners, overlaps(corners, size), strict=True):
-        place = cube(corner, size)
+    for corner, shared in zip(corners, overlaps(corners, settings.edge), strict=True):
+        place = cube(corner, settings.edge)
         foreground = None if scan.label is None else float(scan.label[place].mean())
         row = {"split": split} | dict(zip("zyx", corner.tolist(), strict=True))
-        row |= {"foreground": foreground, "overlap": float(shared), "deviation_mm": deviation(corner)}
+        bright = float((scan.hu[place] > settings.training_places.above_hu).mean())
+        row |= {"foreground": foreground, "bright": bright, "overlap": float(shared), "deviation_mm": deviation(corner)}
         rows.append(row | (found.describe(place) if found else regions.UNKNOWN))
     return rows
 

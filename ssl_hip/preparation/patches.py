@@ -24,7 +24,7 @@ from ssl_hip.shape import deviation_score
 
 UNKNOWN = 255
 Part = Callable[[], Cubes]
-COLUMNS = ["patch", "split", "row", "subject", "z", "y", "x", "spacing_mm", "foreground", "overlap"]
+COLUMNS = ["patch", "split", "row", "subject", "z", "y", "x", "spacing_mm", "foreground", "bright", "overlap"]
 COLUMNS += ["deviation_mm", "group", "gap_voxels", "gap_mm", "metal_voxels", "metal", "tags", "held_out"]
 
 
@@ -151,8 +151,10 @@ def write(folder: Path, table: pd.DataFrame, parts: dict[str, list[Part]], setti
     table: a row a patch; parts: a function for each scan of a split that opens its Cubes, in the table's order.
 
     patches.csv   patch, split, row (in the split's arrays), subject, z, y, x (first voxel in the scan's canonical LPS
-                  volume at spacing_mm), spacing_mm, foreground (share; empty when unlabelled), overlap (largest share
-                  that another patch of this scan and split covers too), deviation_mm and group (surface deviation
+                  volume at spacing_mm), spacing_mm, foreground (share; empty when unlabelled), bright (share above
+                  training_places.above_hu; in training below training_places.share only where a scan has too few
+                  such places: its brightest ones instead), overlap (largest share that another patch of this scan
+                  and split covers too), deviation_mm and group (surface deviation
                   score, see deviation_score; empty without), gap_voxels and metal_voxels (of the region's array),
                   gap_mm (median width of the joint gap within the patch; empty without), all three empty in training
                   and the gap's two where shape_model.parts names no two bones of one side, metal, tags, held_out (draw
