@@ -23,12 +23,12 @@ from ssl_hip.preparation import cutting
 from ssl_hip.scans import manifest
 from ssl_hip.shape import deviation_score, morphometry, shape_cohort, shape_model, shape_parts
 from ssl_hip.shape.distance_field import Field
-from ssl_hip.simulation import ct_simulation, phantom, shapes
+from ssl_hip.simulation import phantom, shapes, soft_tissue
 from ssl_hip.simulation.landmarks import depths, landmarks
 
 FOREGROUND = [1, 2, 3, 4]
 MODES = (1, 2, 5, 10, 15, 20, 30)
-SUBCUTANEOUS_MM = 22.0  # fat, in the middle of ct_simulation's range
+SUBCUTANEOUS_MM = 22.0  # fat, about the middle of ct_simulation's range
 GRID_MM = 3.0  # of the patches' places, as in the default profile
 EDGES_MM = (48.0, 96.0)  # of the patches; the default profile's and the paper's order of magnitude
 SHAFT_MM = 40.0  # more of the femur than the phantom's scan shows, for the neck-shaft angle
@@ -72,7 +72,7 @@ def body(labels: sitk.Image) -> np.ndarray:
     coarse = resampling.resample(labels, GRID_MM, label=True)
     voxels, spacing = volumes.to_array(coarse), coarse.GetSpacing()
     marks, grid = landmarks(depths(voxels, spacing), spacing), shapes.grid_of(voxels.shape, spacing)
-    inside = ct_simulation.skin_distance(grid, marks, SUBCUTANEOUS_MM) < 0
+    inside = soft_tissue.skin_distance(grid, marks, SUBCUTANEOUS_MM) < 0
     return np.broadcast_to(np.where(inside, np.float32(0), np.float32(volumes.AIR_HU)), voxels.shape)
 
 
