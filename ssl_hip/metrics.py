@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 Spacing = float | tuple[float, float, float]
-SCORES = ["iou", "hd95_mm", "missed", "false_alarm"]  # of `score`
+SCORES = ["iou", "hd95_mm", "hd95_pooled_mm", "missed", "false_alarm"]  # of `score`
 NOT_AVAILABLE = "not available: no labels"  # said in place of scores
 
 
@@ -41,20 +41,30 @@ def hd95(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> float:
     return max(directed_hd95(pred, truth, spacing_mm))
 
 
+def hd95_pooled(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> float:
+    """Return the 95th percentile in mm of both directions' surface distances together, as medpy pools them.
+
+    Else as hd95: medpy counts the array's outer face as surface, and has no value for an empty mask.
+    """
+    return _percentile(*_distances(pred, truth, spacing_mm))
+
+
 def directed_hd95(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> tuple[float, float]:
     """Return the two that hd95 is the larger of: from prediction to truth (large: too much is predicted), and back."""
-    surfaces = [surface(mask) for mask in _crop(*_same_shape(pred, truth))]
-    return _directed_hd95(*surfaces, np.shape(truth), _step(spacing_mm))
+    there, back = _distances(pred, truth, spacing_mm)
+    return _percentile(there), _percentile(back)
 
 
 def score(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> dict[str, float | int]:
-    """Return iou, hd95_mm, missed (truth's surface without prediction's, 0/1) and false_alarm (the reverse)."""
+    """Return SCORES: missed is truth's surface without prediction's (0/1), false_alarm the reverse."""
     cropped = _crop(*_same_shape(pred, truth))
     surfaces = [surface(mask) for mask in cropped]
     predicted, real = (bool(each.any()) for each in surfaces)
+    there, back = _surface_distances(*surfaces, np.shape(truth), _step(spacing_mm))
     return {
         "iou": iou(*cropped),
-        "hd95_mm": max(_directed_hd95(*surfaces, np.shape(truth), _step(spacing_mm))),
+        "hd95_mm": max(_percentile(there), _percentile(back)),
+        "hd95_pooled_mm": _percentile(there, back),
         "missed": int(real and not predicted),
         "false_alarm": int(predicted and not real),
     }
@@ -96,23 +106,32 @@ def _crop(pred: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pred[box], truth[box]
 
 
-def _directed_hd95(
+def _percentile(*distances: np.ndarray) -> float:
+    return float(np.percentile(np.concatenate(distances), 95))
+
+
+def _distances(pred: np.ndarray, truth: np.ndarray, spacing_mm: Spacing) -> tuple[np.ndarray, np.ndarray]:
+    surfaces = [surface(mask) for mask in _crop(*_same_shape(pred, truth))]
+    return _surface_distances(*surfaces, np.shape(truth), _step(spacing_mm))
+
+
+def _surface_distances(
     pred: np.ndarray, truth: np.ndarray, shape: tuple[int, ...], step: np.ndarray
-) -> tuple[float, float]:
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances in mm from each surface voxel of pred to truth's surface, and back; one where either is."""
     present = [bool(each.any()) for each in (pred, truth)]
-    if not any(present):
-        return 0.0, 0.0
     if not all(present):
-        return (float(np.linalg.norm(np.array(shape) * step)),) * 2
+        worst = np.linalg.norm(np.array(shape) * step) if any(present) else 0.0
+        return np.array([worst]), np.array([worst])
     return _directed(pred, truth, step), _directed(truth, pred, step)
 
 
-def _directed(start: np.ndarray, goal: np.ndarray, step: np.ndarray) -> float:
+def _directed(start: np.ndarray, goal: np.ndarray, step: np.ndarray) -> np.ndarray:
     # Sliding midpoints without shrunk boxes suit a voxel grid: half the time to build, two thirds or less to search.
     tree = KDTree(_points(goal, step), leafsize=32, balanced_tree=False, compact_nodes=False)
     distances, _ = tree.query(_points(start & ~goal, step))
     common = np.zeros(np.count_nonzero(start & goal))  # at distance 0: nothing to search for
-    return float(np.percentile(np.append(distances, common), 95))
+    return np.append(distances, common)
 
 
 def _points(voxels: np.ndarray, step: np.ndarray) -> np.ndarray:

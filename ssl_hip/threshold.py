@@ -26,7 +26,7 @@ def score_best(held: Patches, test: Patches, patches: pd.DataFrame, spacing_mm: 
     """Score, on every test patch, the threshold with the best mean IoU on the held-out validation patches.
 
     held, test: (HU, truth as bool), arrays (z, y, x), each read once. patches: a row a test patch, patch and subject.
-    Returns those columns with iou, hd95_mm, missed, false_alarm, threshold_hu; no rows where either is empty.
+    Returns those columns with metrics.SCORES and threshold_hu; no rows where either is empty.
     """
     iou = [[metrics.iou(hu > level, truth) for level in LEVELS_HU] for hu, truth in held]
     best = LEVELS_HU[int(np.mean(iou, axis=0).argmax())] if iou else math.inf

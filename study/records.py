@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ssl_hip import metrics
 from ssl_hip.config import ROOT, UserError
 from study import plan
 from study.plan import GRID, TRIAL, Run
@@ -18,7 +19,7 @@ NETWORK_DRAW = 0  # of each name of the grid the network of this draw is kept in
 LOCK = threading.Lock()  # of the tables: trainings end side by side
 LOGS = {TRIAL: "trials", GRID: "runs"}  # names of the tables with a row a training
 KEY_FILE = "key.txt"
-SCORES = ["network", "scan", "patch", "iou", "hd95_mm", "missed", "false_alarm"]
+SCORES = ["network", "scan", "patch", *metrics.SCORES]
 CURVES = [  # of history.csv, where a method logs them
     "loss_supervised",
     "uncertain_share",

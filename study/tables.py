@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ssl_hip import config
+from ssl_hip import config, metrics
 from ssl_hip.config import UserError
 from ssl_hip.reporting import significance, study, tables
 from study import plan, records
@@ -26,7 +26,9 @@ def finished(folder: Path = records.FOLDER) -> tables.Runs:
         raise UserError(f"{folder}: no final run of {names} is recorded yet; `make study` trains them after the trials")
     by_name = {"name": "method"}
     info = info.drop(columns="method").rename(columns=by_name)
-    return tables.Runs(scores.rename(columns={"scan": "subject"}), curves.rename(columns=by_name), pd.DataFrame(), info)
+    scores = scores.rename(columns={"scan": "subject"})
+    scores = scores.reindex(columns=scores.columns.union(metrics.SCORES, sort=False))  # older records lack some
+    return tables.Runs(scores, curves.rename(columns=by_name), pd.DataFrame(), info)
 
 
 def comparable(runs: tables.Runs) -> tables.Runs:

@@ -80,7 +80,7 @@ def to_score(runs: list[plan.Run], target: str, work: Path, folder: Path) -> lis
 
 
 def score(scan: Scan, run: prediction.Run, sides: list[str]) -> list[dict[str, str | float]]:
-    """Segment a scan and return a row a side: subject, side, iou, hd95_mm, missed, false_alarm."""
+    """Segment a scan and return a row a side: subject, side and metrics.SCORES."""
     image = volumes.read_image(scan.image)
     truth = evaluation.read_truth(scan.labels, image, scan.foreground)
     with contextlib.redirect_stderr(io.StringIO()):  # a bar of each scan's windows would tear the bar of all scans

@@ -34,7 +34,8 @@ def scores(method, labelled, draw):
             {
                 "method": method, "labelled_patches": labelled, "draw": draw, "network": network, "split": "test",
                 "patch": patches, "subject": [f"t{i // 3}" for i in patches], "iou": rng.uniform(0.5, 1, PATCHES),
-                "hd95_mm": rng.uniform(1, 9, PATCHES), "missed": patches == 0, "false_alarm": 0,
+                "hd95_mm": rng.uniform(1, 9, PATCHES), "hd95_pooled_mm": rng.uniform(1, 9, PATCHES),
+                "missed": patches == 0, "false_alarm": 0,
                 "gap_voxels": 10 * patches, "gap_false": rng.integers(0, 10 * patches + 1),
                 "metal_voxels": np.where(patches < 3, 50, 0), "metal_wrong": np.where(patches < 3, 5 + draw, 0),
             }

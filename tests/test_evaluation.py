@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from ssl_hip import metrics
 from ssl_hip.config import UserError
 from ssl_hip.images import volumes
 from ssl_hip.reporting import evaluation, pictures
@@ -28,7 +29,7 @@ RIGHT, LEFT = cube(4, 5, 3), cube(4, 5, 13)
 @pytest.mark.parametrize("code", ["LPS", "RAI", "SAL"])
 def test_each_half_is_scored_by_itself(code):
     truth, mask = (sitk.DICOMOrient(image(v), code) for v in (RIGHT | LEFT, RIGHT))
-    assert evaluation.score(mask, truth, "right") == {"iou": 1, "hd95_mm": 0, "missed": 0, "false_alarm": 0}
+    assert evaluation.score(mask, truth, "right") == dict.fromkeys(metrics.SCORES, 0) | {"iou": 1}
     left = evaluation.score(mask, truth, "left")
     assert left["iou"] == 0 and left["missed"] == 1
     assert left["hd95_mm"] == pytest.approx(np.linalg.norm([12 * 3, 14 * 2, 10 * 1]))

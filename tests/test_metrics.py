@@ -31,10 +31,10 @@ def surface_by_hand(mask):
     return np.array(found).reshape(-1, 3)
 
 
-def hd95_by_hand(pred, truth, spacing):
+def distances_by_hand(pred, truth, spacing):
     a, b = surface_by_hand(pred) * spacing, surface_by_hand(truth) * spacing
     distances = np.linalg.norm(a[:, None] - b[None], axis=-1)
-    return max(np.percentile(distances.min(axis=1), 95), np.percentile(distances.min(axis=0), 95))
+    return distances.min(axis=1), distances.min(axis=0)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -42,7 +42,12 @@ def hd95_by_hand(pred, truth, spacing):
 def test_agrees_with_the_definition_spelled_out(seed, spacing):
     pred, truth = random_blobs(seed), random_blobs(100 + seed)
     assert np.array_equal(np.argwhere(metrics.surface(pred)), surface_by_hand(pred))
-    assert metrics.hd95(pred, truth, spacing) == pytest.approx(hd95_by_hand(pred, truth, np.array(spacing)), abs=1e-9)
+    ways = distances_by_hand(pred, truth, np.array(spacing))
+    largest, pooled = max(np.percentile(each, 95) for each in ways), np.percentile(np.concatenate(ways), 95)
+    assert metrics.hd95(pred, truth, spacing) == pytest.approx(largest, abs=1e-9)
+    assert metrics.hd95_pooled(pred, truth, spacing) == pytest.approx(pooled, abs=1e-9)
+    scores = metrics.score(pred, truth, spacing)
+    assert (scores["hd95_mm"], scores["hd95_pooled_mm"]) == pytest.approx((largest, pooled), abs=1e-9)
 
 
 def hd95_by_distance_transform(pred, truth, spacing):
@@ -87,6 +92,7 @@ def test_larger_of_the_two_directions_counts():
     too_much, too_little = metrics.directed_hd95(pred, truth, 1.0)
     assert too_much == metrics.hd95(pred, truth, 1.0) and too_little == 0
     assert metrics.directed_hd95(truth, pred, 1.0) == (too_little, too_much)
+    assert too_little < metrics.hd95_pooled(pred, truth, 1.0) < too_much
 
 
 @pytest.mark.parametrize(("inner", "outer"), [(6, 9), (8, 14)])
@@ -100,6 +106,17 @@ def test_shifted_sphere(shift):
     """The distance at angle t is about shift * |cos t|, whose 95th percentile over a sphere is .95 * shift."""
     found = metrics.hd95(sphere((20, 20, 20), 12), sphere((20, 20, 20 + shift), 12), ISOTROPIC)
     assert found == pytest.approx(0.95 * shift * ISOTROPIC, abs=0.5 * ISOTROPIC)
+
+
+@pytest.mark.parametrize("radius", [6, 9, 12])
+@pytest.mark.parametrize("shift", [0, 1, 2, 4])
+def test_pooled_percentile_lies_between_the_directions_and_equals_them_where_these_are_alike(radius, shift):
+    pred, truth = sphere((20, 20, 20), radius), sphere((20, 20, 20 + shift), 12)
+    ways = metrics.directed_hd95(pred, truth, ISOTROPIC)
+    pooled = metrics.hd95_pooled(pred, truth, ISOTROPIC)
+    assert min(ways) <= pooled <= max(ways) == metrics.hd95(pred, truth, ISOTROPIC)
+    assert pooled == metrics.hd95_pooled(truth, pred, ISOTROPIC)
+    assert radius != 12 or pooled == pytest.approx(max(ways))
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -153,7 +170,7 @@ SOMETHING[1:3, 2:4, 2:4] = True
     ],
 )
 def test_empty_masks(pred, truth, iou, hd95, missed, false_alarm):
-    expected = {"iou": iou, "hd95_mm": hd95, "missed": missed, "false_alarm": false_alarm}
+    expected = {"iou": iou, "hd95_mm": hd95, "hd95_pooled_mm": hd95, "missed": missed, "false_alarm": false_alarm}
     assert metrics.score(pred, truth, ANISOTROPIC) == pytest.approx(expected)
 
 

@@ -23,7 +23,7 @@ def by_difficulty(runs: Runs, patches: pd.DataFrame) -> pd.DataFrame:
     patches: as of `difficulties`. Columns: method, labelled_patches, difficulty, patches, draws, iou_mean, iou_sd,
     hd95_mean_mm, hd95_sd_mm, missed; as of tables.over_draws.
     """
-    scores = tables.reported(runs)[[*RUN, "patch", "iou", "hd95_mm", "missed", "false_alarm"]]
+    scores = tables.reported(runs)[[*RUN, "patch", "iou", "hd95_mm", "hd95_pooled_mm", "missed", "false_alarm"]]
     draws = tables.per_draw(scores.merge(difficulties(patches), on="patch"), [*RUN, "difficulty"])
     table = tables.over_draws(draws, [*ROW, "difficulty"]).sort_values("difficulty", kind="stable", ignore_index=True)
     scores_shown = ["iou_mean", "iou_sd", "hd95_mean_mm", "hd95_sd_mm", "missed"]

@@ -45,7 +45,7 @@ def half(image: sitk.Image, side: str) -> np.ndarray:
 
 
 def score(mask: sitk.Image, truth: sitk.Image, side: str = "both") -> dict[str, float | int]:
-    """Return IoU, HD95 in mm, missed and false_alarm of a half; all false positives in it count, nothing is cropped."""
+    """Return metrics.score of a half; all false positives in it count, nothing is cropped."""
     spacing = volumes.canonical(mask).GetSpacing()[::-1]
     return metrics.score(half(mask, side), half(truth, side), spacing)
 

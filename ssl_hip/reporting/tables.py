@@ -108,17 +108,18 @@ def per_draw(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return counts and means over patches for each value of the keys, its index; `draw` is one of the keys."""
     return scores.groupby(keys, sort=False).agg(
         patches=("patch", "size"), iou=("iou", "mean"), hd95=("hd95_mm", "mean"), median=("hd95_mm", "median"),
-        missed=("missed", "sum"), false_alarm=("false_alarm", "sum"),
+        pooled=("hd95_pooled_mm", "mean"), missed=("missed", "sum"), false_alarm=("false_alarm", "sum"),
     )  # fmt: skip
 
 
 def by_run(runs: Runs, base_seed: int) -> pd.DataFrame:
     """Return a row a run, what the spreads of the other tables are made of.
 
-    Columns: method, labelled_patches, draw, seed, collapsed, patches, iou, hd95_mm, missed, false_alarm; means over
-    patches, empty where no patch has a label. base_seed: of section train of params.yaml.
+    Columns: method, labelled_patches, draw, seed, collapsed, patches, those of metrics.SCORES: means over patches,
+    empty where no patch has a label. base_seed: of section train of params.yaml.
     """
-    scores = per_draw(reported(runs), RUN).drop(columns="median").rename(columns={"hd95": "hd95_mm"})
+    scores = per_draw(reported(runs), RUN).drop(columns="median")
+    scores = scores.rename(columns={"hd95": "hd95_mm", "pooled": "hd95_pooled_mm"})
     table = listed(runs).join(scores, on=RUN)
     table.insert(3, "seed", base_seed + table.draw)
     return table.assign(patches=whole(table.patches))
@@ -128,13 +129,13 @@ def over_draws(draws: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return means and spread over draws of what `per_draw` gave, a row for each value of the keys.
 
     Columns: the keys, draws (number), patches (of a draw), iou_mean, iou_sd, hd95_mean_mm, hd95_median_mm, hd95_sd_mm,
-    missed, false_alarm (patches, mean over draws). Means are over draws of the mean over patches; sd is over the draws'
-    means, empty for one draw; the median is the mean over draws of the median.
+    hd95_pooled_mean_mm, missed, false_alarm (patches, mean over draws). Means are over draws of the mean over patches;
+    sd is over the draws' means, empty for one draw; the median is the mean over draws of the median.
     """
     table = draws.groupby(keys, sort=False).agg(
         draws=("iou", "size"), patches=("patches", "mean"), iou_mean=("iou", "mean"), iou_sd=("iou", "std"),
         hd95_mean_mm=("hd95", "mean"), hd95_median_mm=("median", "mean"), hd95_sd_mm=("hd95", "std"),
-        missed=("missed", "mean"), false_alarm=("false_alarm", "mean"),
+        hd95_pooled_mean_mm=("pooled", "mean"), missed=("missed", "mean"), false_alarm=("false_alarm", "mean"),
     )  # fmt: skip
     return table.assign(patches=whole(table.patches)).reset_index()
 
