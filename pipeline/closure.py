@@ -1,7 +1,7 @@
 """Compute which ssl_hip files and parameters a notebook reaches, and which its stages declare in dvc.yaml.
 
 `python -m pipeline.closure` prints, for every stage, the lists that belong under deps and params;
-`python -m pipeline.closure --write` puts the ssl_hip files into dvc.yaml.
+`python -m pipeline.closure --write` puts the ssl_hip files into dvc.yaml. Files: modules, and tables that they read.
 """
 
 import ast
@@ -37,7 +37,7 @@ def stages(root: Path) -> list[Stage]:
 def read_stage(root: Path, name: str, stage: dict) -> Stage:
     """Read one stage of dvc.yaml."""
     notebook = root / "notebooks" / re.search(r"build/nb/(\S+\.ipynb)", stage["cmd"])[1]
-    files = {path for path in stage["deps"] if path.endswith(".py")}
+    files = {path for path in stage["deps"] if path.startswith(f"{PACKAGE}/")}
     return Stage(name, notebook, dict(re.findall(r"-p (\w+) (\S+)", stage["cmd"])), files, set(stage.get("params", [])))
 
 
@@ -61,13 +61,21 @@ def imported(tree: ast.AST, root: Path) -> set[str]:
 
 
 def closure(tree: ast.AST, root: Path) -> set[str]:
-    """Return every ssl_hip file reached from a parsed source, directly or through others."""
+    """Return every ssl_hip file reached from a parsed source, directly or through others: modules and `beside` them."""
     reached, todo = set(), imported(tree, root)
     while todo:
         path = todo.pop()
-        reached.add(path)
-        todo |= imported(ast.parse((root / path).read_text(encoding="utf-8")), root) - reached
+        module = ast.parse((root / path).read_text(encoding="utf-8"))
+        reached |= {path} | beside(module, root / path, root)
+        todo |= imported(module, root) - reached
     return reached
+
+
+def beside(module: ast.AST, path: Path, root: Path) -> set[str]:
+    """Return the CSV files in a module's folder that its texts name, relative to root."""
+    texts = (node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    tables = (path.with_name(text) for text in texts if re.fullmatch(r"\w+\.csv", text))
+    return {str(table.relative_to(root)) for table in tables if table.is_file()}
 
 
 def wanted_files(stage: Stage, root: Path) -> set[str]:

@@ -4,20 +4,12 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from ssl_hip.reporting import significance, tables
+from ssl_hip.reporting import paper, significance, tables
 
 BASE = "embedding_matching"
 TERMS = {"weight_ua": "L_UA", "weight_nn": "L_NN", "weight_en": "L_EN"}
 SIMILARITY = ["kernel", "reduce"]
 TESTS = ["iou_p_patch", "iou_p_scan", "hd95_p_patch", "hd95_p_scan"]
-# What this repository cites of the paper's Tables 2 and 3, as PAPER_TABLE_1.
-PAPER_TABLE_2 = pd.DataFrame(
-    [("L_UA", "50", 0.918, 6.39), ("L_UA + L_NN + L_EN", "50", 0.929, 3.30)],
-    columns=["terms", "labelled_patches", "paper_iou", "paper_hd95_mm"],
-)
-PAPER_TABLE_3 = pd.DataFrame(
-    [("cosine", "mean", "50", 0.929, 3.30)], columns=[*SIMILARITY, "labelled_patches", "paper_iou", "paper_hd95_mm"]
-)
 
 
 def grid(ablations) -> list[tuple[str, str, int]]:
@@ -78,7 +70,7 @@ def table2(runs: tables.Runs, settings: dict[str, dict]) -> pd.DataFrame:
     made = table(runs, settings, TERMS)
     terms = [" + ".join(TERMS[key] for key in TERMS if row[key] > 0) or "none" for row in made.to_dict("records")]
     made.insert(0, "terms", pd.Series(terms, dtype=str))
-    return made.drop(columns=list(TERMS)).merge(PAPER_TABLE_2, how="left")
+    return paper.beside(made.drop(columns=list(TERMS)), 2, ["terms"])
 
 
 def table3(runs: tables.Runs, settings: dict[str, dict]) -> pd.DataFrame:
@@ -86,7 +78,7 @@ def table3(runs: tables.Runs, settings: dict[str, dict]) -> pd.DataFrame:
 
     Reduce is what is made of the similarities with the references of a class.
     """
-    return table(runs, settings, SIMILARITY).merge(PAPER_TABLE_3, how="left")
+    return paper.beside(table(runs, settings, SIMILARITY), 3, SIMILARITY)
 
 
 def other_variants(runs: tables.Runs, settings: dict[str, dict]) -> pd.DataFrame:

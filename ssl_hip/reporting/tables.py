@@ -1,25 +1,14 @@
 """Finished runs, exactly those that params.yaml lists, and Table 1 of them; the other tables start from here."""
 
 import json
-import math
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from ssl_hip.config import UserError
+from ssl_hip.reporting import paper
 
-# Table 1 of Xie et al. 2024 as far as this repository cites it: private data at 1 mm, 50 patches of 4 scans.
-PAPER_TABLE_1 = pd.DataFrame(
-    [
-        ("supervised", "50", 0.894, 9.45),
-        ("mean_teacher", "50", 0.918, 6.39),
-        ("dtc", "50", 0.927, 4.07),
-        ("embedding_matching", "50", 0.929, 3.30),
-        ("embedding_matching", "2500", math.nan, 1.94),
-    ],
-    columns=["method", "labelled_patches", "paper_iou", "paper_hd95_mm"],
-)
 RUN = ["method", "labelled_patches", "draw"]
 ROW = ["method", "labelled_patches"]
 
@@ -172,12 +161,12 @@ def labelled_scans(subsets: pd.DataFrame) -> dict[int, int]:
 def table1(runs: Runs, scans: dict[int, int]) -> pd.DataFrame:
     """Return Table 1, a row a method and labelled subset.
 
-    Columns: those of `summary`, labelled_scans, best_iou, best_hd95 ("*"), paper_iou, paper_hd95_mm (empty where this
-    repository cites no figure). scans: as of `labelled_scans`.
+    Columns: those of `summary`, labelled_scans, best_iou, best_hd95 ("*"), paper_iou, paper_hd95_mm (empty where the
+    paper has no such row). scans: as of `labelled_scans`.
     """
     table = mark_best(summary(runs))
     table.insert(2, "labelled_scans", [scans.get(int(n), "") if n != "all" else "all" for n in table.labelled_patches])
-    return table.merge(PAPER_TABLE_1, how="left", validate="many_to_one")
+    return paper.beside(table, 1, ["method"])
 
 
 def metrics(table: pd.DataFrame) -> dict:

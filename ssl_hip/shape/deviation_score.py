@@ -12,9 +12,6 @@ from ssl_hip.scans.manifest import SPLITS
 from ssl_hip.shape import shape_parts
 
 SCORE_MM = 1.0  # scores are always computed on this grid
-PAPER_TABLE_4 = pd.DataFrame(
-    dict(paper_hd95_mean_mm=[0.99, 1.41, 2.04, 3.42, 5.90, 10.57], paper_train=[855, 1641, 2291, 972, 325, 182])
-)
 
 
 def fit_file(folder: Path, subject: str) -> Path:
@@ -68,10 +65,10 @@ def group(deviation_mm: np.ndarray, bounds_mm: list[float]) -> pd.Series:
 
 
 def table4(scores: pd.DataFrame, bounds_mm: list[float]) -> pd.DataFrame:
-    """Return a row a group, with the paper's beside it.
+    """Return a row a group.
 
     scores: columns split and deviation_mm. Columns of the result: group, hd95_mean_mm, hd95_sd_mm (all splits), train,
-    validation, test (patches), train_share, paper_hd95_mean_mm, paper_train, paper_train_share, remark.
+    validation, test (patches), train_share.
     """
     scores = scores.assign(group=group(scores.deviation_mm, bounds_mm).to_numpy()).dropna(subset=["deviation_mm"])
     groups = pd.RangeIndex(len(bounds_mm) + 1, name="group")
@@ -80,10 +77,6 @@ def table4(scores: pd.DataFrame, bounds_mm: list[float]) -> pd.DataFrame:
     counts = pd.crosstab(scores.group, scores.split).reindex(index=groups, columns=SPLITS, fill_value=0)
     result = result.join(counts)
     result["train_share"] = result.train / max(result.train.sum(), 1)
-    result = result.join(PAPER_TABLE_4)
-    result["paper_train_share"] = result.paper_train / result.paper_train.sum()
-    result["remark"] = ""
-    result.loc[1, "remark"] = "the paper's standard deviation of 1.28 mm looks like a misprint"
     return result.reset_index()
 
 
