@@ -4,6 +4,7 @@ PARAMS ?= params.yaml
 JOBS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JUPYTER_PREFER_ENV_PATH := 1
+export MPLCONFIGDIR := $(CURDIR)/build/matplotlib
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-browser torture lint lab predict bench study figures prune clean
