@@ -22,12 +22,12 @@ def patches(**tags):
     return table.assign(metal=table.tags.str.contains("metal").astype(int))
 
 
-def test_the_scan_is_the_median_of_those_without_metal_and_disease():
-    cut = patches(a="", b="osteoporotic", c="", d="diseased;dysplasia", e="metal", f="")
-    found = scores(a=[0.9, 0.1], b=[0.2, 0.2], c=[0.7, 0.8], d=[0.6], e=[0.6])
+def test_the_scan_is_the_median_of_those_without_metal():
+    cut = patches(a="", b="osteoporotic", c="", e="metal", f="")
+    found = scores(a=[0.9, 0.1], b=[0.2, 0.2], c=[0.7, 0.8], e=[0.6])
     assert whole_scan.choose(cut, found) == "a"
     assert whole_scan.choose(cut, found[found.subject != "a"]) == "b"
-    assert whole_scan.choose(cut, found[found.subject.isin(["d", "e"])]) is None
+    assert whole_scan.choose(cut, found[found.subject == "e"]) is None
     assert whole_scan.choose(cut, found[:0]) is None
 
 

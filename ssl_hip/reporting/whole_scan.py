@@ -38,9 +38,9 @@ class Scan(NamedTuple):
 def choose(patches: pd.DataFrame, scores: pd.DataFrame) -> str | None:
     """Return the scan whose mean IoU over its patches is the median, the lower of two in the middle; None without any.
 
-    patches: patches.csv; scans with metal or tagged as diseased are left out. scores: of one run, subject and iou.
+    patches: patches.csv; scans with metal are left out. scores: of one run, subject and iou.
     """
-    usual = patches[(patches.metal == 0) & ~patches.tags.astype(str).str.contains("diseased")].subject
+    usual = patches[patches.metal == 0].subject
     means = scores[scores.subject.isin(usual)].groupby("subject").iou.mean().sort_values(kind="stable")
     return means.index[(len(means) - 1) // 2] if len(means) else None
 
