@@ -12,6 +12,7 @@ from ssl_hip.images import resampling, volumes
 from ssl_hip.shape import deviation_score, shape_cohort, shape_parts
 from ssl_hip.shape.deviation_score import Subject
 from ssl_hip.simulation import phantom
+from ssl_hip.simulation.anatomy import draw_anatomy
 
 BOUNDS_MM = [1.20, 1.725, 2.73, 4.66, 8.24]
 
@@ -121,7 +122,7 @@ def settings(**changes) -> SimpleNamespace:
 def write_cohort(root, splits: list[str]) -> None:
     rows = []
     for i, split in enumerate(splits):
-        anatomy = phantom.draw_anatomy(np.random.default_rng(i))
+        anatomy = draw_anatomy(np.random.default_rng(i))
         image = sitk.GetImageFromArray(phantom.label_map(anatomy, (4.0, 4.0, 4.0)))
         image.SetSpacing((4.0, 4.0, 4.0))
         volumes.write(image, root / "data" / "labels" / f"s{i}.nii.gz")

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from ssl_hip.simulation import metal, shapes, soft_tissue
 from ssl_hip.simulation.draws import chance, draw, integer, ranged, smooth_field
-from ssl_hip.simulation.landmarks import FEMORA, SACRUM, Landmarks, depths, landmarks
+from ssl_hip.simulation.landmarks import FEMORA, SPINE, Landmarks, depths, landmarks
 
 AIR_HU, METAL_HU = -1000.0, 6000.0
 FWHM = 2.355  # of a Gaussian, over its standard deviation
@@ -93,12 +93,12 @@ def _bones(
         core = core_hu + texture * np.float32(tissue.texture * max(core_hu, 60) + 10)
         uneven = np.exp(np.float32(0.25) * smooth_field(depth.shape, (9, 9, 9), rng))
         shell = (1 - 0.4 * loss) * tissue.cortical_mm * uneven
-        side, dense = (value - 1) % 2, 0.75 if value == SACRUM else 1.0
+        side, dense = (value - 1) % 2, 0.75 if value == SPINE else 1.0
         if value in FEMORA:
             shaft = np.clip((marks.head[side][2] - 30 - p[2]) / 55, 0, 1)
             core = core * (1 - shaft) + np.float32(tissue.marrow_hu) * shaft
             shell = shell + np.float32((1 - 0.45 * loss) * tissue.shaft_mm) * shaft
-        if value != SACRUM and side in marks.head:
+        if value != SPINE and side in marks.head:
             near = _near_joint(p, marks, side)
             core, shell = core * (1 + np.float32(0.25) * near), shell + tissue.sclerosis_mm * near
         cortex = dense * tissue.cortical_hu * (1 - 0.2 * loss)

@@ -6,6 +6,7 @@ from scipy import ndimage
 from ssl_hip.simulation import shapes
 from ssl_hip.simulation.landmarks import Landmarks
 
+STEM_MM = 130.0
 KINDS = ("none", "nail", "screws", "stem", "pelvic_screws")
 
 
@@ -43,7 +44,9 @@ def implant(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, kind: str,
     if kind == "stem":
         ball = shapes.rod(shape, grid, head, head + 0.01, 0.68 * marks.radius[side])
         neck = shapes.rod(shape, grid, head, base, 5.5)
-        return ball | neck | shapes.rod(shape, grid, base + [0, 0, 8], 0.2 * base + 0.8 * low, 6.5)
+        along = low - base
+        tip = base + along * min(0.8, STEM_MM / np.linalg.norm(along))
+        return ball | neck | shapes.rod(shape, grid, base + [0, 0, 8], tip, 6.5)
     if kind == "pelvic_screws":
         return _pelvic_screws(labels, grid, marks, side)
     for shift in ((0, 0, 8.0), (0, 6.0, -4), (0, -6.0, -4)):
