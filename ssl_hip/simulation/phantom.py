@@ -19,6 +19,7 @@ BACKGROUND, FEMUR_RIGHT, FEMUR_LEFT, HIP_RIGHT, HIP_LEFT, SPINE = range(6)
 LOW_MM, HIGH_MM = np.array([-200.0, -146.0, -230.0]), np.array([200.0, 130.0, 300.0])  # of the largest scan (x, y, z)
 LESIONS_MM = -120.0  # bones are always computed down to here: where lesions lie must not depend on the cut
 FAR = np.float32(60)  # signed distance where no bone has been evaluated
+FEMUR_MM, HIP_MM = 42.0, 18.0  # around the points that a bone's box is made of
 MARGIN_MM = 12.0  # around a bone's box, for the random deformation
 CONTROL_MM = 28.0  # distance of the deformation's controls: finer than 60 subjects' modes resolve
 SPINE_GAP_MM = 1.8  # between spine and hip bones: the sacroiliac joint
@@ -94,11 +95,11 @@ def _sides(anatomy: Anatomy) -> Iterator[tuple[Hip, int, int, int]]:
 
 
 def _hip_points(hip: Hip, half: float) -> np.ndarray:
-    """Points (u, v, w) around the hip bone and the upper femur."""
-    head, _, base, down = bones.femur_frame(hip)
+    """Points (u, v, w) that enclose the hip bone, but for about HIP_MM."""
     wing = [(u, v, w) for v, w in bones.wing_outline(hip) for u in (min(-0.45 * v - 15, -10), 14 + 0.4 * max(w, 0))]
     pubis = [(-half, -50, 0), (-half, -44, -50), (-22, 40, -hip.tuber_mm - 12)]
-    return np.array([*wing, *pubis, head + [0, 0, 30], head - [0, 30, 0], head + [0, 30, 0], base, base + 30 * down])
+    socket = [(15, side * 0.8 * hip.head_radius_mm, 0) for side in (-1, 1)]
+    return np.array([*wing, *pubis, *socket])
 
 
 def label_map(anatomy: Anatomy, spacing: tuple[float, float, float]) -> np.ndarray:
@@ -130,13 +131,15 @@ def _draw_side(
     shaft = np.array([bones.shaft_point(hip, along) for along in (bones.PROXIMAL_MM - 15, 190, 330)])
     box = grid.box(to_body(shaft), hip.shaft_radius_mm + 2)
     labels[box][bones.femoral_shaft(hip_frame(box), hip) < 0] = femur_label
-    upper = np.concatenate([_hip_points(hip, half), [bones.shaft_point(hip, bones.PROXIMAL_MM)]])
-    box = grid.box(to_body(upper), hip.shaft_radius_mm + 3)
-    q = hip_frame(box)
-    thigh = bones.femur(q, hip)
-    pelvis = bones.hip_bone(q, hip, half, thigh)
-    labels[box][pelvis < 0] = hip_label
+    head, _, base, _ = bones.femur_frame(hip)
+    box = grid.box(to_body(np.array([head, base, bones.shaft_point(hip, bones.PROXIMAL_MM - 20)])), FEMUR_MM)
+    thigh = bones.femur(hip_frame(box), hip)
     labels[box][thigh < 0] = femur_label
+    away = np.full(labels.shape, FAR)
+    away[box] = thigh
+    box = grid.box(to_body(_hip_points(hip, half)), HIP_MM)
+    pelvis = bones.hip_bone(hip_frame(box), hip, half, away[box])
+    labels[box][(pelvis < 0) & (away[box] >= 0)] = hip_label
     hips[box] = np.minimum(hips[box], pelvis)
 
 
