@@ -16,7 +16,7 @@ from ssl_hip.simulation.landmarks import FEMORA, SPINE, Landmarks, depths, landm
 
 AIR_HU, METAL_HU = -1000.0, 6000.0
 FWHM = 2.355  # of a Gaussian, over its standard deviation
-RIM_MM = 1.2  # labels reach as far beyond the middle of the bone's edge: people and rules outline what looks bright
+RIM_MM = 1.5  # labels reach as far beyond the middle of the bone's edge: people and rules outline what looks bright
 Grid = shapes.Point
 
 
@@ -33,9 +33,9 @@ class Tissue:
 
     osteoporosis: float = ranged(0.0, 1.0)
     cortical_hu: float = ranged(1250, 1650)
-    cortical_mm: float = ranged(0.4, 0.9)
-    shaft_mm: float = ranged(4.5, 7.5)
-    trabecular_hu: float = ranged(220, 420)
+    cortical_mm: float = ranged(0.45, 1.0)
+    shaft_mm: float = ranged(5.5, 8.75)
+    trabecular_hu: float = ranged(190, 370)
     porotic_hu: float = ranged(15, 80)
     marrow_hu: float = ranged(-90, 10)
     tube: float = ranged(0.92, 1.2)
