@@ -75,11 +75,12 @@ def fill(
     gaps = np.abs(parts) + near * np.float32(0.1) < np.float32(0.02 + 0.12 * tissue.fat_share)
     wasted = field(18, 20, 24) - near > np.float32(1.4 - 2.0 * tissue.fat_share)
     grain = field(28, 32, 40)
-    muscle = np.float32(tissue.muscle_hu) + grain * np.float32(4)
-    muscle -= np.where(wasted, np.float32(50 * tissue.fat_share), np.float32(0)) * (1 + 0.5 * grain)
-    hu = np.where(gaps, np.float32(tissue.fat_hu), muscle)
+    hu = np.float32(tissue.muscle_hu) + grain * np.float32(4)
+    hu[wasted] -= 50 * tissue.fat_share * (1 + 0.5 * grain[wasted])
+    hu[gaps] = tissue.fat_hu
     fascia = tissue.subcutaneous_mm * (0.75 + 0.35 * field(5, 6, 6))
-    np.copyto(hu, np.float32(tissue.fat_hu) + grain * np.float32(5), where=skin > -np.maximum(fascia, 4))
+    outer = (skin > -np.maximum(fascia, 4)) & (skin < 0)
+    hu[outer] = tissue.fat_hu + 5 * grain[outer]
     _abdomen(hu, grid, marks, near, skin, tissue, rng)
     return hu, skin
 
