@@ -21,7 +21,7 @@ from ssl_hip.simulation.anatomy import draw_anatomy
 ORIENTATIONS = ("LPS", "LPS", "RAS", "LAS", "LPI")  # of the files written for the phantom
 LABELMAP_MM = 1.0  # grid of the CTs simulated from label maps
 LABELMAP_MARGIN_MM = 20.0  # added on each side, for skin and air
-SIMULATION_MB, BYTES_A_VOXEL = 260, 64  # a worker's memory: phantoms of 3.6 and 29 million voxels took 60 bytes each
+SIMULATION_MB, BYTES_A_VOXEL = 260, 44  # a worker's memory: the tallest phantom, 11 million voxels, took 40 bytes each
 LABELMAP_MB = 1500  # 1100 were measured for 36 million voxels of 1 mm
 
 
