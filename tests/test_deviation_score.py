@@ -67,6 +67,14 @@ def test_a_surface_too_small_has_no_score() -> None:
     assert np.isnan(subject.score(corner, 13, 10.0))
 
 
+def test_the_end_where_the_scan_cuts_a_bone_is_no_surface() -> None:
+    labels = ball((45, 45, 89), 30)  # the scan ends at 89 mm, in the middle of the ball
+    subject = Subject(labels, [3], fit_of_ball(labels, (45, 45, 89), 30))
+    label, fit = subject.masks((10, 10, 40), 70)
+    assert label.shape == fit.shape == (49, 70, 70) and label[-1, 35, 35] and fit[-1, 35, 35]
+    assert subject.score((10, 10, 40), 70) <= 1
+
+
 def test_orientation_does_not_matter() -> None:
     labels = ball((40, 45, 42), 18)
     fit = fit_of_ball(labels, (43, 45, 42), 18)
