@@ -80,7 +80,7 @@ def femoral_shaft(p: shapes.Point, hip: Hip) -> np.ndarray:
     reached = np.maximum(along, 6)
     bow = np.square(reached - STRAIGHT_MM) * np.float32(-0.5 / hip.bow_radius_mm)
     isthmus = np.clip((np.float32(170) - reached) / 164, -0.5, 1)
-    radius = np.float32(hip.shaft_radius_mm - 1.5) + 3 * isthmus * isthmus
+    radius = np.float32(hip.shaft_radius_mm - 0.5) + 2 * isthmus * isthmus
     return np.sqrt(np.square(side) + np.square(front - bow) + np.square(along - reached)) - radius
 
 

@@ -34,7 +34,7 @@ class Tissue:
     osteoporosis: float = ranged(0.0, 1.0)
     cortical_hu: float = ranged(1250, 1650)
     cortical_mm: float = ranged(0.45, 1.0)
-    shaft_mm: float = ranged(5.5, 8.75)
+    shaft_mm: float = ranged(5.4, 8.4)
     trabecular_hu: float = ranged(190, 370)
     porotic_hu: float = ranged(15, 80)
     marrow_hu: float = ranged(-90, 10)

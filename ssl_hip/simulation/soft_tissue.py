@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from ssl_hip.simulation import shapes
-from ssl_hip.simulation.draws import smooth_field
+from ssl_hip.simulation.draws import smooth_field, spline_weights, weighted
 from ssl_hip.simulation.landmarks import Landmarks
 
 CROTCH_MM = 62.0  # below the femoral heads: from there down the legs are apart
@@ -89,8 +89,9 @@ def _near_bone(labels: np.ndarray) -> np.ndarray:
     """Weight 0 to 1 of the surroundings of bone: what lies within about 15 mm of it is muscle, not fat."""
     step = tuple(max(n // 48, 1) for n in labels.shape)
     coarse = ndimage.gaussian_filter((labels[:: step[0], :: step[1], :: step[2]] > 0).astype(np.float32), 1.5)
-    index = (np.minimum(np.arange(n) // s, c - 1) for n, s, c in zip(labels.shape, step, coarse.shape, strict=True))
-    return np.minimum(coarse[np.ix_(*index)] * 6, 1)
+    places = (np.minimum(np.arange(n) / s, c - 1) for n, s, c in zip(labels.shape, step, coarse.shape, strict=True))
+    weights = [spline_weights(c, place) for c, place in zip(coarse.shape, places, strict=True)]
+    return np.clip(weighted(coarse, weights) * 6, 0, 1)
 
 
 def _abdomen(
