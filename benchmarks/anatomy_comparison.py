@@ -9,7 +9,6 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ from ssl_hip.scans import manifest
 from ssl_hip.shape import deviation_score, morphometry, shape_cohort, shape_model, shape_parts
 from ssl_hip.shape.distance_field import Field
 from ssl_hip.simulation import phantom, shapes, soft_tissue
+from ssl_hip.simulation.anatomy import draw_anatomy
 from ssl_hip.simulation.landmarks import depths, landmarks
 
 FOREGROUND = [1, 2, 3, 4]
@@ -31,7 +31,6 @@ MODES = (1, 2, 5, 10, 15, 20, 30)
 SUBCUTANEOUS_MM = 22.0  # fat, about the middle of ct_simulation's range
 GRID_MM = 3.0  # of the patches' places, as in the default profile
 EDGES_MM = (48.0, 96.0)  # of the patches; the default profile's and the paper's order of magnitude
-SHAFT_MM = 40.0  # more of the femur than the phantom's scan shows, for the neck-shaft angle
 Row = dict[str, float | str | int]
 
 
@@ -44,12 +43,10 @@ def write_real(job: tuple[Path, Path]) -> None:
 
 
 def write_phantom(job: tuple[int, bool, Path]) -> None:
-    """Store the label map of a phantom at 1 mm, with more shaft than in a cohort."""
+    """Store the label map of a phantom at 1 mm."""
     index, diseased, target = job
-    anatomy = phantom.draw_anatomy(np.random.default_rng([0, 1, index]), diseased)
-    with mock.patch.object(phantom, "LOW_MM", phantom.LOW_MM - [0, 0, SHAFT_MM]):
-        labels = phantom.label_map(anatomy, (1.0, 1.0, 1.0))
-    volumes.write(sitk.GetImageFromArray(labels), target)
+    anatomy = draw_anatomy(np.random.default_rng([0, 1, index]), diseased)
+    volumes.write(sitk.GetImageFromArray(phantom.label_map(anatomy, (1.0, 1.0, 1.0))), target)
 
 
 def write_cohort(root: Path, sources: list[Path], phantoms: int, diseased: float, workers: int) -> pd.DataFrame:

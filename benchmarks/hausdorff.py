@@ -16,6 +16,7 @@ from benchmarks.measuring import Row
 from benchmarks.synthetic import SPACING, fitted
 from ssl_hip import metrics
 from ssl_hip.simulation import phantom
+from ssl_hip.simulation.anatomy import draw_anatomy
 
 FOREGROUND = [1, 2, 3, 4]
 PATCHES = 20  # pairs of masks for each size
@@ -27,7 +28,7 @@ Pair = tuple[np.ndarray, np.ndarray, Spacing]  # prediction, truth: bool (z, y, 
 def cases() -> dict[str, list[Pair]]:
     """Return pairs of masks of one synthetic subject, patches at 1 mm and a whole scan (takes half a minute)."""
     rng = np.random.default_rng(0)
-    anatomy = phantom.draw_anatomy(rng, diseased=True)
+    anatomy = draw_anatomy(rng, diseased=True)
     bones = np.isin(phantom.label_map(anatomy, (1.0, 1.0, 1.0)), FOREGROUND)
     scan = np.isin(fitted(phantom.label_map(anatomy, SPACING), 0), FOREGROUND)
     return {

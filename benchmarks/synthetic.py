@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from ssl_hip.images import volumes
 from ssl_hip.simulation import ct_simulation, phantom
+from ssl_hip.simulation.anatomy import draw_anatomy
 
 SHAPE, SPACING = (300, 512, 512), (0.7, 0.7, 1.0)  # (z, y, x) and (x, y, z) in mm
 
@@ -17,7 +18,7 @@ def scan(folder: Path) -> tuple[Path, Path]:
     paths = folder / "image.nii.gz", folder / "label.nii.gz"
     if not all(path.is_file() for path in paths):
         rng = np.random.default_rng(0)
-        label = phantom.label_map(phantom.draw_anatomy(rng, diseased=True), SPACING)
+        label = phantom.label_map(draw_anatomy(rng, diseased=True), SPACING)
         hu = ct_simulation.simulate(label, SPACING, ct_simulation.draw_tissue(rng, diseased=True))
         for path, voxels, outside in zip(paths, (hu, label), (-1000, 0), strict=True):
             image = sitk.GetImageFromArray(fitted(voxels, outside))

@@ -8,6 +8,7 @@ from scipy import ndimage
 from ssl_hip import threshold
 from ssl_hip.images import resampling
 from ssl_hip.simulation import ct_simulation, metal, phantom
+from ssl_hip.simulation.anatomy import draw_anatomy
 from ssl_hip.simulation.landmarks import depths, landmarks
 
 SPACING = (2.6, 2.6, 3.2)
@@ -15,7 +16,7 @@ SPACING = (2.6, 2.6, 3.2)
 
 @pytest.fixture(scope="module")
 def labels() -> np.ndarray:
-    return phantom.label_map(phantom.draw_anatomy(np.random.default_rng(3)), SPACING)
+    return phantom.label_map(draw_anatomy(np.random.default_rng(3)), SPACING)
 
 
 def tissue(**changes: float) -> ct_simulation.Tissue:
@@ -73,13 +74,15 @@ def test_cortical_shell_is_as_thick_as_asked_for() -> None:
 
 
 def test_landmarks_find_head_and_shaft() -> None:
-    anatomy = phantom.draw_anatomy(np.random.default_rng(4))
+    anatomy = draw_anatomy(np.random.default_rng(4))
     body = replace(anatomy.body, deformation_mm=0.0, tilt_deg=0.0, yaw_deg=0.0, roll_deg=0.0, scale=1.0)
     labels = phantom.label_map(replace(anatomy, body=body), SPACING)
     marks = landmarks(depths(labels, SPACING), SPACING)
     for side, sign in ((0, -1), (1, 1)):
         centre = np.array([sign * body.hip_distance_mm / 2, 0, 0])
-        centre += [body.shift_x_mm, body.shift_y_mm, body.shift_z_mm] - phantom.LOW_MM - np.array(SPACING) / 2
+        centre += (
+            [body.shift_x_mm, body.shift_y_mm, body.shift_z_mm] - phantom.extent(anatomy)[0] - np.array(SPACING) / 2
+        )
         assert np.linalg.norm(marks.head[side] - centre) < 6
         assert marks.radius[side] == pytest.approx(getattr(anatomy, ("right", "left")[side]).head_radius_mm, abs=4)
 

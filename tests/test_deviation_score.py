@@ -12,6 +12,7 @@ from ssl_hip.images import resampling, volumes
 from ssl_hip.shape import deviation_score, shape_cohort, shape_parts
 from ssl_hip.shape.deviation_score import Subject
 from ssl_hip.simulation import phantom
+from ssl_hip.simulation.anatomy import draw_anatomy
 
 BOUNDS_MM = [1.20, 1.725, 2.73, 4.66, 8.24]
 
@@ -64,6 +65,14 @@ def test_a_surface_too_small_has_no_score() -> None:
     corner = (17, 38, 38)  # the cube reaches 5 mm into the ball, which shows a cap of less than 2 cm^2
     assert np.isfinite(subject.score(corner, 13, 0.0)) and np.isfinite(subject.score(corner, 13, 0.5))
     assert np.isnan(subject.score(corner, 13, 10.0))
+
+
+def test_the_end_where_the_scan_cuts_a_bone_is_no_surface() -> None:
+    labels = ball((45, 45, 89), 30)  # the scan ends at 89 mm, in the middle of the ball
+    subject = Subject(labels, [3], fit_of_ball(labels, (45, 45, 89), 30))
+    label, fit = subject.masks((10, 10, 40), 70)
+    assert label.shape == fit.shape == (49, 70, 70) and label[-1, 35, 35] and fit[-1, 35, 35]
+    assert subject.score((10, 10, 40), 70) <= 1
 
 
 def test_orientation_does_not_matter() -> None:
@@ -120,7 +129,7 @@ def settings(**changes) -> SimpleNamespace:
 def write_cohort(root, splits: list[str]) -> None:
     rows = []
     for i, split in enumerate(splits):
-        anatomy = phantom.draw_anatomy(np.random.default_rng(i))
+        anatomy = draw_anatomy(np.random.default_rng(i))
         image = sitk.GetImageFromArray(phantom.label_map(anatomy, (4.0, 4.0, 4.0)))
         image.SetSpacing((4.0, 4.0, 4.0))
         volumes.write(image, root / "data" / "labels" / f"s{i}.nii.gz")

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from ssl_hip.images import resampling
 from ssl_hip.simulation import ct_simulation, phantom, reality
+from ssl_hip.simulation.anatomy import draw_anatomy
 
 SPACING = (2.0, 2.0, 2.5)
 MEASURES = pd.read_csv(reality.REAL, index_col="scan")
@@ -51,7 +52,7 @@ def test_comparison_names_the_medians_outside_of_the_real_range() -> None:
 def phantom_measures(number: int) -> dict[str, float]:
     rng = np.random.default_rng([11, number])
     anatomy, tissue = (
-        phantom.draw_anatomy(rng, diseased=bool(number % 5)),
+        draw_anatomy(rng, diseased=bool(number % 5)),
         ct_simulation.draw_tissue(rng, number % 5 > 0),
     )
     labels = phantom.label_map(anatomy, SPACING)

@@ -10,6 +10,7 @@ from ssl_hip.shape import shape_cohort, shape_model, shape_modes, shape_parts
 from ssl_hip.shape.distance_field import Field, signed_distance
 from ssl_hip.shape.shape_model import ShapeModel
 from ssl_hip.simulation import phantom
+from ssl_hip.simulation.anatomy import draw_anatomy
 
 GRID_MM = 2.0
 SIZE = (44, 36, 40)  # voxels (z, y, x)
@@ -161,7 +162,7 @@ def test_leave_one_out_finds_the_number_of_modes() -> None:
 
 
 def test_mirrored_left_equals_right() -> None:
-    labels = phantom.label_map(phantom.draw_anatomy(np.random.default_rng(0)), (3.0, 3.0, 3.0))
+    labels = phantom.label_map(draw_anatomy(np.random.default_rng(0)), (3.0, 3.0, 3.0))
     parts = {"femur": {"right": 1, "left": 2}}
     straight, flipped = sitk.GetImageFromArray(labels), sitk.GetImageFromArray(labels[:, :, ::-1])
     for image in (straight, flipped):
@@ -176,7 +177,7 @@ def test_mirrored_left_equals_right() -> None:
 
 
 def test_rendered_left_lies_on_the_left() -> None:
-    labels = phantom.label_map(phantom.draw_anatomy(np.random.default_rng(0)), (3.0, 3.0, 3.0))
+    labels = phantom.label_map(draw_anatomy(np.random.default_rng(0)), (3.0, 3.0, 3.0))
     image = sitk.GetImageFromArray(labels)
     image.SetSpacing((3.0, 3.0, 3.0))
     image = sitk.Flip(image, (True, True, False))  # another orientation in the file

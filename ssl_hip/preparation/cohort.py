@@ -16,11 +16,12 @@ from ssl_hip.images import resampling, volumes
 from ssl_hip.scans import checks, manifest, names, own_scans, problems
 from ssl_hip.scans.manifest import Row
 from ssl_hip.simulation import ct_simulation, phantom
+from ssl_hip.simulation.anatomy import draw_anatomy
 
 ORIENTATIONS = ("LPS", "LPS", "RAS", "LAS", "LPI")  # of the files written for the phantom
 LABELMAP_MM = 1.0  # grid of the CTs simulated from label maps
 LABELMAP_MARGIN_MM = 20.0  # added on each side, for skin and air
-SIMULATION_MB, BYTES_A_VOXEL = 260, 64  # a worker's memory: phantoms of 3.6 and 29 million voxels took 60 bytes each
+SIMULATION_MB, BYTES_A_VOXEL = 260, 44  # a worker's memory: the tallest phantom, 11 million voxels, took 40 bytes each
 LABELMAP_MB = 1500  # 1100 were measured for 36 million voxels of 1 mm
 
 
@@ -97,14 +98,14 @@ def _phantom(cohort: SimpleNamespace, root: Path, folder: Path, workers: int | N
 
 def _phantom_subject(job: Row) -> Row:
     rng, ranges = np.random.default_rng([job["cohort"].seed, 1, job["index"]]), job["cohort"].phantom
-    anatomy = phantom.draw_anatomy(rng, job["diseased"])
+    anatomy = draw_anatomy(rng, job["diseased"])
     tissue = ct_simulation.draw_tissue(rng, job["diseased"], job["metal"])
     in_plane, slices = (round(float(rng.uniform(*bounds)), 2) for bounds in (ranges.in_plane_mm, ranges.slice_mm))
     spacing = (in_plane, in_plane, slices)
     labels = phantom.label_map(anatomy, spacing)
     image = sitk.GetImageFromArray(labels)
     image.SetSpacing(spacing)
-    image.SetOrigin((phantom.LOW_MM + np.array(spacing) / 2).tolist())
+    image.SetOrigin((phantom.extent(anatomy)[0] + np.array(spacing) / 2).tolist())
     sides = (anatomy.right, anatomy.left)
     extra = ["dysplasia"] if min(side.centre_edge_deg for side in sides) < 20 else []
     return _store(job, image, tissue, str(rng.choice(ORIENTATIONS)), extra) | anatomy.row()

@@ -35,13 +35,19 @@ class Subject:
         return first + (np.asarray(voxel)[::-1] - 0.5) * spacing_mm
 
     def masks(self, corner_mm: np.ndarray, edge_mm: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return label and fit within a cube, bool (z, y, x) at SCORE_MM."""
-        size = [max(1, round(edge_mm / SCORE_MM))] * 3
-        place = (np.asarray(corner_mm) + SCORE_MM / 2).tolist()
+        """Return label and fit within a cube, as far as the scan reaches: bool (z, y, x) at SCORE_MM.
+
+        Beyond the scan the fit goes on where the label cannot: there the bone's cut end would count as its shape.
+        """
+        number = max(1, round(edge_mm / SCORE_MM))
+        size, place = [number] * 3, (np.asarray(corner_mm) + SCORE_MM / 2).tolist()
+        axes = zip(place, self.share.GetSize(), self.share.GetSpacing(), strict=True)
+        lines = ((start + SCORE_MM * np.arange(number), n, spacing) for start, n, spacing in axes)
+        seen = np.ix_(*[(line > -0.5 * s) & (line < (n - 0.5) * s) for line, n, s in lines][::-1])
 
         def cut(image: sitk.Image, outside: float) -> np.ndarray:
             grid = (size, sitk.Transform(), sitk.sitkLinear, place, [SCORE_MM] * 3, image.GetDirection(), outside)
-            return volumes.to_array(sitk.Resample(image, *grid))
+            return volumes.to_array(sitk.Resample(image, *grid))[seen]
 
         return cut(self.share, 0.0) >= 0.5, cut(self.distance, 1.0) < 0
 

@@ -12,11 +12,11 @@ from scipy import ndimage
 
 from ssl_hip.simulation import metal, shapes, soft_tissue
 from ssl_hip.simulation.draws import chance, draw, integer, ranged, smooth_field
-from ssl_hip.simulation.landmarks import FEMORA, SACRUM, Landmarks, depths, landmarks
+from ssl_hip.simulation.landmarks import FEMORA, SPINE, Landmarks, depths, landmarks
 
 AIR_HU, METAL_HU = -1000.0, 6000.0
 FWHM = 2.355  # of a Gaussian, over its standard deviation
-RIM_MM = 1.2  # labels reach as far beyond the middle of the bone's edge: people and rules outline what looks bright
+RIM_MM = 1.5  # labels reach as far beyond the middle of the bone's edge: people and rules outline what looks bright
 Grid = shapes.Point
 
 
@@ -33,9 +33,9 @@ class Tissue:
 
     osteoporosis: float = ranged(0.0, 1.0)
     cortical_hu: float = ranged(1250, 1650)
-    cortical_mm: float = ranged(0.4, 0.9)
-    shaft_mm: float = ranged(4.5, 7.5)
-    trabecular_hu: float = ranged(220, 420)
+    cortical_mm: float = ranged(0.45, 1.0)
+    shaft_mm: float = ranged(5.4, 8.4)
+    trabecular_hu: float = ranged(190, 370)
     porotic_hu: float = ranged(15, 80)
     marrow_hu: float = ranged(-90, 10)
     tube: float = ranged(0.92, 1.2)
@@ -93,12 +93,12 @@ def _bones(
         core = core_hu + texture * np.float32(tissue.texture * max(core_hu, 60) + 10)
         uneven = np.exp(np.float32(0.25) * smooth_field(depth.shape, (9, 9, 9), rng))
         shell = (1 - 0.4 * loss) * tissue.cortical_mm * uneven
-        side, dense = (value - 1) % 2, 0.75 if value == SACRUM else 1.0
+        side, dense = (value - 1) % 2, 0.75 if value == SPINE else 1.0
         if value in FEMORA:
             shaft = np.clip((marks.head[side][2] - 30 - p[2]) / 55, 0, 1)
             core = core * (1 - shaft) + np.float32(tissue.marrow_hu) * shaft
             shell = shell + np.float32((1 - 0.45 * loss) * tissue.shaft_mm) * shaft
-        if value != SACRUM and side in marks.head:
+        if value != SPINE and side in marks.head:
             near = _near_joint(p, marks, side)
             core, shell = core * (1 + np.float32(0.25) * near), shell + tissue.sclerosis_mm * near
         cortex = dense * tissue.cortical_hu * (1 - 0.2 * loss)

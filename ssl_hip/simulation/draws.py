@@ -58,10 +58,20 @@ def vary(table: Table, rng: np.random.Generator, share: float) -> Table:
     return replace(table, **moved)
 
 
+def spline_weights(count: int, places: np.ndarray) -> np.ndarray:
+    """Return what each of `count` controls counts at places (n,), 0 to count - 1, in a cubic spline: (n, count)."""
+    return CubicSpline(np.arange(count), np.eye(count))(places).astype(np.float32)
+
+
+def weighted(values: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
+    """Interpolate control values (z, y, x) with the three axes' weights: float32 (z, y, x)."""
+    z, y, x = weights
+    first = (z @ values.reshape(len(values), -1)).reshape(len(z), *values.shape[1:])
+    return (y @ first) @ x.T
+
+
 def smooth_field(shape: tuple[int, ...], controls: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Interpolate standard normal values on a coarse grid of controls by cubic splines: float32 (z, y, x)."""
     values = rng.standard_normal(controls).astype(np.float32)
-    for axis, (size, count) in enumerate(zip(shape, controls, strict=True)):
-        weights = CubicSpline(np.arange(count), np.eye(count))(np.linspace(0, count - 1, size)).astype(np.float32)
-        values = np.moveaxis(np.tensordot(weights, values, (1, axis)), 0, axis)
-    return np.ascontiguousarray(values)
+    weights = [spline_weights(n, np.linspace(0, n - 1, size)) for size, n in zip(shape, controls, strict=True)]
+    return weighted(values, weights)

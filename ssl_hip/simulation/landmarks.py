@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-FEMORA, SACRUM = (1, 2), 5  # right, left
+FEMORA, SPINE = (1, 2), 5  # right, left
+HEAD_MM, UPPER_MM = (26.0, 24.0), 115.0  # a head's centre below a femur's top and from its inner side; the upper part
 Depths = dict[int, tuple[tuple[slice, ...], np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Per side (right, left; absent where the label is): head centre (x, y, z), its radius, shaft end, mid-femur."""
+    """Per side (right, left; absent where the label is): head centre (x, y, z), its radius, where the middle of the
+    upper femur lies, where the shaft ends in the scan."""
 
     head: dict[int, np.ndarray]
     radius: dict[int, float]
@@ -40,17 +42,25 @@ def depths(labels: np.ndarray, spacing: tuple[float, float, float]) -> dict[int,
 
 
 def landmarks(bones: dict[int, tuple[tuple[slice, ...], np.ndarray]], spacing: tuple[float, float, float]) -> Landmarks:
-    """Find the femoral heads (deepest point of a femur), the shafts and the extent of all bone."""
+    """Find the femoral heads, the shafts and the extent of all bone.
+
+    A head is a femur's deepest point near its top and its inner side: calluses and lesions may be as deep as it.
+    """
     head, radius, middle, low = {}, {}, {}, {}
     for side, (box, depth) in ((FEMORA.index(v), bones[v]) for v in FEMORA if v in bones):
         start = np.array([s.start for s in box])
-        top = depth[depth.shape[0] // 3 :]
-        peak = np.array(np.unravel_index(top.argmax(), top.shape)) + [depth.shape[0] // 3, 0, 0]
         points = np.argwhere(depth > 0)
+        below = (points[:, 0].max() - points[:, 0]) * spacing[2]
+        aside = -points[:, 2] * spacing[0] * (1, -1)[side]
+        aside -= np.percentile(aside[below < 2 * HEAD_MM[0]], 0.1)
+        deep = depth[tuple(points.T)]
+        likely = deep - 0.3 * np.abs(below - HEAD_MM[0]) - 0.3 * np.maximum(aside - HEAD_MM[1], 0)
         end = points[points[:, 0] <= np.percentile(points[:, 0], 8)].mean(0)
-        place = [((q + start)[::-1]) * spacing for q in (peak, points.mean(0), end)]
+        place = [
+            ((q + start)[::-1]) * spacing for q in (points[likely.argmax()], points[below < UPPER_MM].mean(0), end)
+        ]
         head[side], middle[side], low[side] = place
-        radius[side] = float(top.max())
+        radius[side] = float(deep[likely.argmax()])
     first = np.min([[s.start for s in box] for box, _ in bones.values()], axis=0)[::-1] * spacing
     last = np.max([[s.stop for s in box] for box, _ in bones.values()], axis=0)[::-1] * spacing
     return Landmarks(head, radius, middle, low, (first + last) / 2, (last - first) / 2)

@@ -1,11 +1,12 @@
 """Metal implants in a femur or hip bone, and the streaks they leave in a CT."""
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from ssl_hip.simulation import shapes
 from ssl_hip.simulation.landmarks import Landmarks
 
+STEM_MM, CUP_MM = 130.0, 4.0  # length; thickness
 KINDS = ("none", "nail", "screws", "stem", "pelvic_screws")
 
 
@@ -27,8 +28,18 @@ def _pelvic_screws(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, sid
     return metal
 
 
+def _cup(shape: tuple[int, ...], grid: shapes.Point, head: np.ndarray, radius: float, outward: float) -> np.ndarray:
+    """The shell of an artificial socket, open downwards and outwards."""
+    metal = np.zeros(shape, bool)
+    box, part = shapes.cut(grid, head - radius, head + radius)
+    depth = -shapes.ball(part, head, radius)
+    opening = (part[0] - head[0]) * outward * 0.6 - (part[2] - head[2]) * 0.8
+    metal[box] = (depth > 0) & (depth < CUP_MM) & (opening < 0)
+    return metal
+
+
 def implant(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, kind: str, side: int) -> np.ndarray:
-    """Voxels of metal: nail with a lag screw, three screws, a hip stem with its head, or screws above the socket."""
+    """Voxels of metal: nail with lag screw, three screws, hip stem with head and cup, or screws above the socket."""
     shape = labels.shape
     metal = np.zeros(shape, bool)
     if kind == "none" or not marks.head:
@@ -43,7 +54,10 @@ def implant(labels: np.ndarray, grid: shapes.Point, marks: Landmarks, kind: str,
     if kind == "stem":
         ball = shapes.rod(shape, grid, head, head + 0.01, 0.68 * marks.radius[side])
         neck = shapes.rod(shape, grid, head, base, 5.5)
-        return ball | neck | shapes.rod(shape, grid, base + [0, 0, 8], 0.2 * base + 0.8 * low, 6.5)
+        along = low - base
+        tip = base + along * min(0.8, STEM_MM / np.linalg.norm(along))
+        cup = _cup(shape, grid, head, marks.radius[side] + CUP_MM, outward[0])
+        return ball | neck | cup | shapes.rod(shape, grid, base + [0, 0, 8], tip, 6.5)
     if kind == "pelvic_screws":
         return _pelvic_screws(labels, grid, marks, side)
     for shift in ((0, 0, 8.0), (0, 6.0, -4), (0, -6.0, -4)):
@@ -70,18 +84,28 @@ def streaks(
     first, last = slices[0], slices[-1] + 1
     scale = (spacing[1] / voxel_mm, spacing[0] / voxel_mm)
     coarse = ndimage.zoom(metal[first:last].astype(np.float32), (1, *scale), order=1)
-    edge = int(1.1 * max(coarse.shape[1:]))
-    pads = [(0, 0)] + [((edge - n) // 2, edge - n - (edge - n) // 2) for n in coarse.shape[1:]]
-    square, total = np.pad(coarse, pads), np.zeros((last - first, edge, edge), np.float32)
-    ramp = np.abs(np.fft.rfftfreq(edge)).astype(np.float32)
-    for angle in np.arange(views) * 180 / views:
-        path = ndimage.rotate(square, angle, axes=(1, 2), reshape=False, order=1).sum(1) * np.float32(voxel_mm / 10)
-        lost = -0.08 * path**2 + 0.10 * path * rng.standard_normal(path.shape).astype(np.float32)
-        filtered = np.fft.irfft(np.fft.rfft(lost, axis=1) * ramp, edge, axis=1).astype(np.float32)
-        smeared = np.broadcast_to(filtered[:, None, :], total.shape)
-        total += ndimage.rotate(smeared, -angle, axes=(1, 2), reshape=False, order=1)
-    inner = total[:, pads[1][0] : pads[1][0] + coarse.shape[1], pads[2][0] : pads[2][0] + coarse.shape[2]]
-    zoom = [wanted / n for wanted, n in zip(metal.shape[1:], inner.shape[1:], strict=True)]
+    rays = _rays(coarse.shape[1:], views)
+    path = (rays @ coarse.reshape(len(coarse), -1).T * np.float32(voxel_mm / 10)).reshape(views, -1, len(coarse))
+    lost = -0.08 * path**2 + 0.10 * path * rng.standard_normal(path.shape, dtype=np.float32)
+    ramp = np.abs(np.fft.rfftfreq(path.shape[1])).astype(np.float32)[:, None]
+    filtered = np.fft.irfft(np.fft.rfft(lost, axis=1) * ramp, path.shape[1], axis=1).astype(np.float32)
+    total = (rays.T @ filtered.reshape(-1, len(coarse))).T.reshape(coarse.shape)
+    zoom = [wanted / n for wanted, n in zip(metal.shape[1:], coarse.shape[1:], strict=True)]
     to_hu = np.float32(1000 / 0.2 * np.pi / views * 10 / voxel_mm)  # attenuation of water 0.2 / cm
-    error[first:last] = ndimage.zoom(inner, (1, *zoom), order=1) * to_hu
+    error[first:last] = ndimage.zoom(total, (1, *zoom), order=1) * to_hu
     return error
+
+
+def _rays(shape: tuple[int, ...], views: int) -> sparse.csr_array:
+    """Matrix (views * detector, pixels) of parallel projections of an image (y, x); transposed it projects back."""
+    y, x = (q.ravel() - (n - 1) / 2 for q, n in zip(np.indices(shape), shape, strict=True))
+    detector = int(np.ceil(np.hypot(*shape))) + 3
+    angles = np.arange(views)[:, None] * np.pi / views
+    place = x * np.cos(angles) + y * np.sin(angles) + detector / 2 - 0.5
+    left = np.floor(place).astype(np.int64)
+    share = (place - left).astype(np.float32)
+    rows = left + np.arange(views)[:, None] * detector
+    columns = np.broadcast_to(np.arange(x.size), rows.shape)
+    ends = (np.concatenate([rows.ravel(), rows.ravel() + 1]), np.concatenate([columns.ravel()] * 2))
+    weights = np.concatenate([(1 - share).ravel(), share.ravel()])
+    return sparse.csr_array((weights, ends), shape=(views * detector, x.size))

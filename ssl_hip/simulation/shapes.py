@@ -5,6 +5,7 @@ Primitives and smooth union after I. Quilez, "Distance functions" (iquilezles.or
 
 import numpy as np
 
+ANGLES = 720  # at which a ring's thickness is known
 Point = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -58,12 +59,11 @@ def lumpy_ring(p: Point, centre: np.ndarray, axis: np.ndarray, ring: float, lump
     second = np.cross(axis, first)
     q = [a - np.float32(c) for a, c in zip(p, centre, strict=True)]
     height, u, v = (sum(a * np.float32(w) for a, w in zip(q, frame, strict=True)) for frame in (axis, first, second))
-    turn = (u + 1j * v) / np.maximum(np.hypot(u, v), np.float32(1e-3))
-    thickness, power = np.zeros_like(u), turn
-    for sine, cosine in lumps:
-        thickness = thickness + np.float32(sine) * power.imag + np.float32(cosine) * power.real
-        power = power * turn
-    return np.hypot(np.hypot(u, v) - np.float32(ring), height) - thickness
+    orders = np.arange(1, len(lumps) + 1)[:, None] * np.linspace(-np.pi, np.pi, ANGLES + 1)
+    table = (lumps[:, :1] * np.sin(orders) + lumps[:, 1:] * np.cos(orders)).sum(0).astype(np.float32)
+    turn = np.arctan2(v, u) * np.float32(ANGLES / (2 * np.pi)) + np.float32(ANGLES / 2 + 0.5)
+    radial = np.sqrt(u * u + v * v) - np.float32(ring)
+    return np.sqrt(radial * radial + height * height) - table[turn.astype(np.int32)]
 
 
 def polygon(a: np.ndarray, b: np.ndarray, corners: np.ndarray) -> np.ndarray:

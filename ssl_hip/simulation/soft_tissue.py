@@ -7,10 +7,15 @@ import numpy as np
 from scipy import ndimage
 
 from ssl_hip.simulation import shapes
-from ssl_hip.simulation.draws import smooth_field
+from ssl_hip.simulation.draws import smooth_field, spline_weights, weighted
 from ssl_hip.simulation.landmarks import Landmarks
 
 CROTCH_MM = 62.0  # below the femoral heads: from there down the legs are apart
+WALL_MM, LUMBAR_MM = (
+    22.0,
+    95.0,
+)  # muscle in front of the belly; above the heads: from there up it is as wide as the body
+FIELD_MM = 212.0  # height of a scan for which the numbers of controls along z are given
 MUSCLE_MM = 34.0  # beside the widest bone: gluteus medius, vastus lateralis
 
 
@@ -22,18 +27,23 @@ def skin_distance(grid: shapes.Point, marks: Landmarks, fat_mm: float) -> np.nda
     x, y, z = grid
     heads = list(marks.head.values())
     hips_z = float(np.mean([head[2] for head in heads])) if heads else float(marks.centre[2])
-    half_x, half_y = marks.half_size[0] + 0.5 * MUSCLE_MM + 0.6 * fat_mm, 0.5 * marks.half_size[0] + 20 + fat_mm
-    waist = np.clip((z - hips_z - 60) / 120, 0, 1)  # narrower, and deeper in front where there is much fat
-    half_x = half_x * (1 - (0.14 - 0.0016 * fat_mm) * waist)
-    half_y = half_y * (1 + 0.004 * (fat_mm - 20) * waist)
-    away = (np.abs((x - marks.centre[0]) / half_x) ** 2.5 + np.abs((y - marks.centre[1]) / half_y) ** 2.5) ** 0.4 - 1
-    skin = (away * np.float32(0.5 * marks.half_size[0] + 20 + fat_mm)).astype(np.float32)
+    wide, deep = (
+        float(v) for v in (marks.half_size[0] + 0.5 * MUSCLE_MM + 0.6 * fat_mm, 0.5 * marks.half_size[0] + 20 + fat_mm)
+    )
+    centre = marks.centre.astype(np.float32)
+    waist = np.clip((z - np.float32(hips_z + 60)) / 120, 0, 1)  # narrower, and deeper in front where there is much fat
+    half_x = wide * (1 - (0.14 - 0.0016 * fat_mm) * waist)
+    half_y = deep * (1 + 0.004 * (fat_mm - 20) * waist)
+    away = (np.abs((x - centre[0]) / half_x) ** 2.5 + np.abs((y - centre[1]) / half_y) ** 2.5) ** np.float32(0.4) - 1
+    skin = away * np.float32(deep)
     if not heads:
         return skin
     crotch = np.float32(hips_z - CROTCH_MM)
     skin = np.maximum(skin, (crotch - z).astype(np.float32))
     for side, head in marks.head.items():
-        skin = shapes.smooth_min(skin, _leg(grid, head, marks.low[side], marks.centre[0], fat_mm), 18)
+        lower = slice(0, int(np.searchsorted(z.ravel(), head[2] + 70)))  # above it a leg changes nothing
+        leg = _leg((x, y, z[lower]), head, marks.low[side], marks.centre[0], fat_mm)
+        skin[lower] = shapes.smooth_min(skin[lower], leg, 18)
     return skin
 
 
@@ -42,31 +52,36 @@ def _leg(grid: shapes.Point, head: np.ndarray, low: np.ndarray, middle: float, f
     x, y, z = grid
     down = np.clip((head[2] - z) / max(head[2] - low[2], 1.0), 0, 1.4).astype(np.float32)
     outward = np.sign(head[0] - middle)
-    axis_x = head[0] + (low[0] - head[0]) * down - outward * 8
-    axis_y = head[1] + (low[1] - head[1]) * down + 14
-    inner = np.minimum(np.abs(axis_x - middle) - 3, 74 + fat_mm)
+    axis_x = (head[0] + (low[0] - head[0]) * down - outward * 8).astype(np.float32)
+    axis_y = (head[1] + (low[1] - head[1]) * down + 14).astype(np.float32)
+    inner = np.minimum(np.abs(axis_x - np.float32(middle)) - 3, 74 + fat_mm)
     radius = np.maximum(inner, 58 + 0.6 * fat_mm) * (1 - 0.1 * down)
-    leg = np.hypot(x - axis_x, (y - axis_y) * np.float32(0.97)) - radius
-    return np.maximum(leg, (z - np.float32(head[2] + 10)) * np.float32(0.6)).astype(np.float32)
+    leg = np.sqrt(np.square(x - axis_x) + np.square((y - axis_y) * np.float32(0.97))) - radius
+    return np.maximum(leg, (z - np.float32(head[2] + 10)) * np.float32(0.6))
 
 
 def fill(
     labels: np.ndarray, grid: shapes.Point, marks: Landmarks, tissue, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fat, muscle groups parted by planes of fat, the abdomen; and the distance to the skin in mm (HU, distance)."""
-    shape = labels.shape
-    skin = skin_distance(grid, marks, tissue.subcutaneous_mm) + smooth_field(shape, (6, 7, 7), rng) * np.float32(4)
+    tall = float(np.ptp(grid[2])) / FIELD_MM
+
+    def field(z: int, y: int, x: int) -> np.ndarray:
+        return smooth_field(labels.shape, (max(round(z * tall), 4), y, x), rng)
+
+    skin = skin_distance(grid, marks, tissue.subcutaneous_mm) + field(4, 7, 7) * np.float32(4)
     near = _near_bone(labels)
-    parts = smooth_field(shape, (16, 14, 18), rng)
+    parts = field(12, 14, 18)
     gaps = np.abs(parts) + near * np.float32(0.1) < np.float32(0.02 + 0.12 * tissue.fat_share)
-    wasted = smooth_field(shape, (18, 20, 24), rng) - near > np.float32(1.4 - 2.0 * tissue.fat_share)
-    grain = smooth_field(shape, (28, 32, 40), rng)
-    muscle = np.float32(tissue.muscle_hu) + grain * np.float32(4)
-    muscle -= np.where(wasted, np.float32(50 * tissue.fat_share), np.float32(0)) * (1 + 0.5 * grain)
-    hu = np.where(gaps, np.float32(tissue.fat_hu), muscle)
-    fascia = tissue.subcutaneous_mm * (0.75 + 0.35 * smooth_field(shape, (5, 6, 6), rng))
-    np.copyto(hu, np.float32(tissue.fat_hu) + grain * np.float32(5), where=skin > -np.maximum(fascia, 4))
-    _abdomen(hu, grid, marks, near, tissue, rng)
+    wasted = field(18, 20, 24) - near > np.float32(1.4 - 2.0 * tissue.fat_share)
+    grain = field(28, 32, 40)
+    hu = np.float32(tissue.muscle_hu) + grain * np.float32(4)
+    hu[wasted] -= 50 * tissue.fat_share * (1 + 0.5 * grain[wasted])
+    hu[gaps] = tissue.fat_hu
+    fascia = tissue.subcutaneous_mm * (0.75 + 0.35 * field(5, 6, 6))
+    outer = (skin > -np.maximum(fascia, 4)) & (skin < 0)
+    hu[outer] = tissue.fat_hu + 5 * grain[outer]
+    _abdomen(hu, grid, marks, near, skin, tissue, rng)
     return hu, skin
 
 
@@ -74,18 +89,31 @@ def _near_bone(labels: np.ndarray) -> np.ndarray:
     """Weight 0 to 1 of the surroundings of bone: what lies within about 15 mm of it is muscle, not fat."""
     step = tuple(max(n // 48, 1) for n in labels.shape)
     coarse = ndimage.gaussian_filter((labels[:: step[0], :: step[1], :: step[2]] > 0).astype(np.float32), 1.5)
-    index = (np.minimum(np.arange(n) // s, c - 1) for n, s, c in zip(labels.shape, step, coarse.shape, strict=True))
-    return np.minimum(coarse[np.ix_(*index)] * 6, 1)
+    places = (np.minimum(np.arange(n) / s, c - 1) for n, s, c in zip(labels.shape, step, coarse.shape, strict=True))
+    weights = [spline_weights(c, place) for c, place in zip(coarse.shape, places, strict=True)]
+    return np.clip(weighted(coarse, weights) * 6, 0, 1)
 
 
 def _abdomen(
-    hu: np.ndarray, grid: shapes.Point, marks: Landmarks, near: np.ndarray, tissue, rng: np.random.Generator
+    hu: np.ndarray,
+    grid: shapes.Point,
+    marks: Landmarks,
+    near: np.ndarray,
+    skin: np.ndarray,
+    tissue,
+    rng: np.random.Generator,
 ) -> None:
-    """The cavity between the hip bones and above: fat around soft organs, no muscle."""
+    """The cavity between the hip bones and above: fat around soft organs, no muscle; the liver on the right."""
     middle = _middle(marks)
-    box, inside = shapes.blob(grid, middle + [0, -14, 150], np.array([92.0, 78.0, 155.0]))
+    box = np.s_[int(np.searchsorted(grid[2].ravel(), middle[2] - 10)) :]
+    part = (grid[0], grid[1], grid[2][box])
+    inside = shapes.ellipsoid(part, middle + [0, -14, 150], (92.0, 78.0, 155.0)) < 0
+    belly = (skin[box] < -(tissue.subcutaneous_mm + WALL_MM)) & (part[1] < middle[1] + 40)
+    inside |= belly & (part[2] > middle[2] + LUMBAR_MM)
     organ = smooth_field(hu[box].shape, (10, 9, 10), rng) > np.float32(0.9 * tissue.visceral_fat - 0.5)
     filling = np.where(organ, np.float32(40), np.float32(tissue.fat_hu))
+    liver = shapes.ellipsoid(part, middle + [-75, -15, 300], (95.0, 85.0, 75.0)) < 0
+    filling[liver] = 110 if tissue.vessel_contrast else 55
     np.copyto(hu[box], filling, where=inside & (near[box] < 0.4))
 
 
