@@ -134,7 +134,9 @@ def _draw_side(
     head, _, base, _ = bones.femur_frame(hip)
     box = grid.box(to_body(np.array([head, base, bones.shaft_point(hip, bones.PROXIMAL_MM - 20)])), FEMUR_MM)
     thigh = bones.femur(hip_frame(box), hip)
-    labels[box][thigh < 0] = femur_label
+    upper = labels[box]
+    upper[upper == femur_label] = 0  # the shaft without its lesions
+    upper[thigh < 0] = femur_label
     away = np.full(labels.shape, FAR)
     away[box] = thigh
     box = grid.box(to_body(_hip_points(hip, half)), HIP_MM)
