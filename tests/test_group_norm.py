@@ -36,10 +36,13 @@ def test_equals_torch(groups, dtype, layout):
         torch.testing.assert_close(b, a, rtol=1e-4, atol=2e-6)  # statistics are float32 whatever the input
 
 
-def test_bfloat16_is_near_and_keeps_its_type():
+@pytest.mark.parametrize("edge", [8, 16])  # by way of float32, and not
+@pytest.mark.parametrize("learning", [False, True])
+def test_bfloat16_is_near_and_keeps_its_type(edge, learning):
     theirs, ours = pair(8, 16, torch.float32)
-    x = torch.randn(2, 16, 8, 8, 8)
-    y = ours(x.bfloat16())
+    x = torch.randn(2, 16, edge, edge, edge)
+    with torch.set_grad_enabled(learning):
+        y = ours(x.bfloat16())
     assert y.dtype == torch.bfloat16
     torch.testing.assert_close(y.float(), theirs(x), rtol=0.03, atol=0.06)
 
