@@ -202,15 +202,17 @@ def inputs(tmp_path) -> Path:
 
 @pytest.mark.parametrize(("cohort", "said"), REAL)
 def test_one_mistake_about_the_input_gives_one_line(default, inputs, cohort, said):
-    without_bones = {"shape_model": default["shape_model"] | {"parts": {}}}
-    assert schema.check(default | without_bones | {"cohort": default["cohort"] | cohort}, inputs) == [said]
+    changed = {"shape_model": {"parts": {}}, "optimization": {"select": "best"}, "cohort": cohort}
+    assert schema.check(default | {name: default[name] | keys for name, keys in changed.items()}, inputs) == [said]
 
 
 def test_without_validation_patches_the_last_weights_are_taken(default, inputs):
     cohort = default["cohort"] | {"source": "scans", "path": "maps", "split": "auto"}
     patches = default["patches"] | {"count": default["patches"]["count"] | {"validation": 0}}
     said = "optimization.select: is 'best', must be last with patches.count.validation = 0: nothing to choose by"
-    assert schema.check(default | {"cohort": cohort, "patches": patches}, inputs) == [said]
+    best = default["optimization"] | {"select": "best"}
+    found = schema.check(default | {"cohort": cohort, "patches": patches, "optimization": best}, inputs)
+    assert found == [said]
 
 
 def test_a_manifest_may_bring_its_own_splits(default, inputs):
