@@ -50,7 +50,8 @@ def made_small() -> SimpleNamespace:
     tree.patches.edge, tree.patches.subsets, tree.patches.draws = 16, {2: 1, 4: 2}, 2
     tree.patches.min_foreground = 0.01
     tree.model.levels = 2
-    tree.optimization.epochs, tree.optimization.validate_every = 2, 4
+    tree.optimization.epochs, tree.optimization.batch_size, tree.optimization.validate_every = 2, 2, 4
+    tree.optimization.select = "best"
     tree.optimization.precision = "float32"
     return tree
 

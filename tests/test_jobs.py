@@ -135,7 +135,7 @@ def test_a_lock_file_that_a_kill_cut_off_is_made_again_and_nothing_runs_twice(pr
     assert jobs(project, noted).returncode == 0
     lock, ran = project / "dvc.lock", (project / "ran").read_bytes()
     whole, tree = lock.read_bytes(), read_yaml(lock)
-    lock.write_bytes(whole[: int(share * len(whole))])
+    lock.write_bytes(whole[: whole.rindex(b"md5", 0, int(share * len(whole))) + 2])  # within a key: no valid YAML
     done = jobs(project, noted)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (project / "build/dvc.lock.damaged").exists()
