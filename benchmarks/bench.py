@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import group_norm, hausdorff, precision_speed, similarity, steps, trainings
+from benchmarks import convolution, group_norm, hausdorff, precision_speed, similarity, steps, trainings
 from ssl_hip import config
 
 
@@ -58,7 +58,7 @@ def main() -> None:
         peak[name], found = steps.rows(device)
         rows += [(name, row) for row in found]
     here = processor()
-    parts = {"matching": similarity, "norm": group_norm, "precision": precision_speed}
+    parts = {"matching": similarity, "convolution": convolution, "norm": group_norm, "precision": precision_speed}
     parts |= {"trainings": trainings, "HD95": hausdorff}
     for part, module in parts.items():
         print(f"{part}: a few minutes", file=sys.stderr)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ssl_hip.convolution import Convolution
 from ssl_hip.dropout import MaskPool, ReluDropout
 from ssl_hip.group_norm import GroupNorm
 from ssl_hip.up_convolution import UpConvolution
@@ -60,7 +61,7 @@ class Layers:
 
     def convolution(self, inputs: int, outputs: int) -> tuple[nn.Module, ...]:
         """Return a 3x3x3 convolution, norm, ReLU and dropout."""
-        return nn.Conv3d(inputs, outputs, 3, padding=1), *self.activation(outputs)
+        return Convolution(inputs, outputs), *self.activation(outputs)
 
 
 class Decoder(nn.Module):

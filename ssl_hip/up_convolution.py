@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ssl_hip.convolution import Convolution, convolve
+
 OVERHEAD = 160_000_000  # multiplications in the time that the small operators around the composition take
 PATCHES = 4  # in a batch, for that comparison: a result must not depend on how many patches stand beside it
 
@@ -18,7 +20,7 @@ class UpConvolution(nn.Module):
     def __init__(self, skip: int, below: int):
         super().__init__()
         self.up = nn.ConvTranspose3d(below, below, 2, stride=2)
-        self.convolution = nn.Conv3d(skip + below, skip, 3, padding=1)
+        self.convolution = Convolution(skip + below, skip)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """Return (B, skip, 2D, 2H, 2W) of x (B, below, D, H, W) and the skip (B, skip, 2D, 2H, 2W)."""
@@ -41,7 +43,7 @@ class UpConvolution(nn.Module):
         kernel = Compose.apply(up.contiguous(), from_below.contiguous())
         below = F.conv_transpose3d(x, kernel, stride=2, padding=1)
         below = add_constant(below, self.up.bias.to(x.dtype), from_below)
-        return F.conv3d(skip, from_skip, self.convolution.bias, padding=1) + below
+        return convolve(skip, from_skip, self.convolution.bias) + below
 
 
 class Compose(torch.autograd.Function):

@@ -13,6 +13,7 @@ from benchmarks import (
     anatomy_comparison,
     bench,
     contenders,
+    convolution,
     group_norm,
     hausdorff,
     load,
@@ -153,6 +154,12 @@ def test_ten_times_the_patches_are_read_as_such(store, params, tmp_path, monkeyp
 def test_the_table_says_what_is_not_met():
     rows = [{"name": "a", "value": 6.54321, "unit": "%", "goal": "at most 5", "met": False}]
     assert bench.table(rows).splitlines()[2] == "| a | 6.54 % | at most 5 | **no** |"
+
+
+def test_convolutions_take_turns(monkeypatch):
+    monkeypatch.setattr(convolution, "SIZES", [(2, 8)])
+    (row,) = convolution.rows(rounds=1)
+    assert row.value > 0
 
 
 def test_group_norms_take_turns(monkeypatch):
