@@ -23,9 +23,10 @@ class Hip:
     head-neck junction bulges in front and above. protrusion_mm: how far the socket lies to the inside of its usual
     place, below 0 to the outside.
 
-    Sources. Neck-shaft angle 127, 95 % from 115 to 140 degrees: Boese 2016. Femoral version: Koerner 2013; beyond 0 to
-    35 in dysplasia: Tönnis 1999, and socket's version there too. Centre-edge angle below 20 is dysplasia: Wiberg 1939.
-    Head-neck offset lost in a cam deformity: Nötzli 2002. Radius of the femur's anterior bow 1.2 m: Egol 2004.
+    Sources. Neck-shaft angle 127, 95 % from 114 to 140 degrees: Fischer 2020. Femoral version 9, standard deviation 10
+    degrees: Koerner 2013; beyond 0 to 35 in dysplasia: Tönnis 1999, and socket's version there too. Centre-edge angle
+    below 20 is dysplasia: Wiberg 1939. Head-neck offset lost in a cam deformity: Nötzli 2002. Radius of the femur's
+    anterior bow 1.2 m: Egol 2004; others find .94 to 1.03 m.
     """
 
     head_radius_mm: float = ranged(20.5, 26.0)

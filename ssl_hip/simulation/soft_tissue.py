@@ -11,10 +11,8 @@ from ssl_hip.simulation.draws import smooth_field, spline_weights, weighted
 from ssl_hip.simulation.landmarks import Landmarks
 
 CROTCH_MM = 62.0  # below the femoral heads: from there down the legs are apart
-WALL_MM, LUMBAR_MM = (
-    22.0,
-    95.0,
-)  # muscle in front of the belly; above the heads: from there up it is as wide as the body
+WALL_MM = 22.0  # muscle in front of the belly
+LUMBAR_MM = 95.0  # above the heads: from there up the belly is as wide as the body
 FIELD_MM = 212.0  # height of a scan for which the numbers of controls along z are given
 MUSCLE_MM = 34.0  # beside the widest bone: gluteus medius, vastus lateralis
 
