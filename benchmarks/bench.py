@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import convolution, group_norm, hausdorff, precision_speed, similarity, steps, trainings
+from benchmarks import convolution, denormals, group_norm, hausdorff, precision_speed, similarity, steps, trainings
 from ssl_hip import config
 
 
@@ -58,8 +58,8 @@ def main() -> None:
         peak[name], found = steps.rows(device)
         rows += [(name, row) for row in found]
     here = processor()
-    parts = {"matching": similarity, "convolution": convolution, "norm": group_norm, "precision": precision_speed}
-    parts |= {"trainings": trainings, "HD95": hausdorff}
+    parts = {"matching": similarity, "convolution": convolution, "norm": group_norm, "denormals": denormals}
+    parts |= {"precision": precision_speed, "trainings": trainings, "HD95": hausdorff}
     for part, module in parts.items():
         print(f"{part}: a few minutes", file=sys.stderr)
         rows += [(here, row) for row in module.rows()]

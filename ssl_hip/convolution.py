@@ -20,8 +20,9 @@ class Convolution(nn.Conv3d):
 def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Return the convolution (B, O, D, H, W) of x (B, C, D, H, W) by a kernel (O, C, 3, 3, 3), padded with zeros.
 
-    On one thread, torch leaves a single float32 volume to a kernel that takes 4 times as long as oneDNN's. Two halves
-    are a batch of two, and where channels are last their results lie in memory as those of the whole.
+    On one thread, torch leaves a single float32 volume to a kernel that takes 2 to 11 times as long as oneDNN's
+    (`python -m benchmarks.convolution`). Two halves are a batch of two, and where channels are last their results lie
+    in memory as those of the whole.
     """
     depth = x.shape[2]
     if not single(x) or depth < LEAST or depth % 2:

@@ -35,7 +35,7 @@ def decide(asked: str, device: str) -> tuple[str, str]:
 
     asked: auto | bfloat16 (wherever it is not emulated) | float32. auto, as measured, one thread, against float32: an
     AMD EPYC with avx512_bf16 multiplies matrices 4 times as fast, an Intel Xeon with avx512_bf16 and without AMX takes
-    1.3 to 1.6 times as long for a training step. ARM was not measured, so it calculates in float32.
+    1.2 to 1.6 times as long for a training step. ARM was not measured, so it calculates in float32.
     """
     if asked == "float32":
         return "float32", "as optimization.precision asks"

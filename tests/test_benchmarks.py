@@ -14,6 +14,7 @@ from benchmarks import (
     bench,
     contenders,
     convolution,
+    denormals,
     group_norm,
     hausdorff,
     load,
@@ -159,6 +160,13 @@ def test_the_table_says_what_is_not_met():
 def test_convolutions_take_turns(monkeypatch):
     monkeypatch.setattr(convolution, "SIZES", [(2, 8)])
     (row,) = convolution.rows(rounds=1)
+    assert row.value > 0
+
+
+def test_a_learnt_patch_is_stepped_both_ways(monkeypatch):
+    monkeypatch.setattr(denormals, "EDGE", 24)
+    monkeypatch.setattr(denormals, "STEPS", 1)
+    (row,) = denormals.rows(rounds=1)
     assert row.value > 0
 
 

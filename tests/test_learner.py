@@ -56,6 +56,25 @@ def test_each_loss_of_a_method_has_a_step_and_an_optimiser_of_its_own(params):
     assert moved["encoder"] == pytest.approx(1.25 * step, rel=1e-3)
 
 
+def test_numbers_next_to_zero_are_zero_in_a_step_and_nowhere_else(params):
+    """A learnt patch's gradients are full of them, and a step takes several times as long."""
+    found, seen = Learner("supervised", params, seeds(0), CPU), []
+    weight = found.trained[0]
+
+    def loss(batch, progress):
+        seen.append(float(torch.tensor(1e-39) * 1))
+        return (1e-39 * weight).sum(), {}
+
+    assert float(torch.tensor(1e-39) * 1) > 0
+    found.losses = [(loss, 1.0)]
+    found.step(None, 0, 10)
+    assert seen == [0] and not weight.grad.any()
+    found.losses = [(lambda batch, progress: 1 / 0, 1.0)]
+    with pytest.raises(ZeroDivisionError):
+        found.step(None, 0, 10)
+    assert float(torch.tensor(1e-39) * 1) > 0
+
+
 def parts(found: Learner) -> dict[str, torch.nn.Module]:
     student = found.networks.student
     return {"encoder": student.encoder, "decoder": student.decoder, "heads": found.networks.heads}
