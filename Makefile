@@ -29,7 +29,7 @@ repro: setup ## cohort, patches, trainings, tables. JOBS=n trainings at once; PA
 ifeq ($(PARAMS),params.yaml)
 	@python -m pipeline.jobs $(if $(JOBS),--jobs $(JOBS))
 else
-	@python -m pipeline.profiles $(PARAMS) $(if $(JOBS),--jobs $(JOBS))
+	@python -m pipeline.profiles "$(PARAMS)" $(if $(JOBS),--jobs $(JOBS))
 endif
 
 lint: setup  ## ruff: rules and layout
@@ -51,8 +51,8 @@ lab: setup   ## JupyterLab on this machine only, token on; opens on notebooks/00
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	  --LabApp.extension_manager=readonly
 
-predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_matching-150-0
-	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-150-0))
+predict: setup ## segment a scan: IN=scan.nii.gz OUT=folder RUN=runs/embedding_matching-50-0
+	@$(if $(and $(IN),$(OUT),$(RUN)),,$(error say what to segment: make predict IN=scan.nii.gz OUT=out/ RUN=runs/embedding_matching-50-0))
 	@python -m ssl_hip.prediction --image "$(IN)" --out "$(OUT)" --run "$(RUN)"
 
 bench: setup ## measure speed beside other code, ten minutes on an idle machine: results/bench.json

@@ -6,6 +6,7 @@ that stages which both profiles have in common are computed once. Small results 
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,28 @@ from pathlib import Path
 from ssl_hip import config
 
 ROOT = config.ROOT
+OURS = ("figures", "study")  # folders of results/ that are no profile's
+OWNER = "build/profile"  # in a profile's folder: the file that it is of
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOCAL_CONFIG = "[cache]\n    dir = {cache}\n[core]\n    no_scm = true\n"
+
+
+def check(profile: Path) -> None:
+    """Raise UserError where this is no profile, or where another one's results would be overwritten."""
+    if not profile.is_file():
+        known = ", ".join(f"params/{path.name}" for path in sorted((ROOT / "params").glob("*.yaml")))
+        raise config.UserError(f"{profile}: no such file; profiles are {known}, or a copy of yours")
+    if profile.resolve() == ROOT / "params.yaml":
+        raise config.UserError(f"{profile}: is the default profile; type 'make repro' alone")
+    config.read_yaml(profile)
+    if profile.stem in OURS:
+        raise config.UserError(f"{profile}: results/{profile.stem}/ holds other results; copy the file to another name")
+    owner = ROOT / "build/profiles" / profile.stem / OWNER
+    if owner.is_file() and (other := owner.read_text(encoding="utf-8")) != str(profile.resolve()):
+        raise config.UserError(
+            f"{profile}: build/profiles/{profile.stem}/ and results/{profile.stem}/ are those of {other}; "
+            f"give one of the two files another name, or delete build/profiles/{profile.stem}/"
+        )
 
 
 def prepare(profile: Path) -> Path:
@@ -26,6 +48,8 @@ def prepare(profile: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     shutil.copy2(profile, folder / "params.yaml")
+    (folder / OWNER).parent.mkdir(exist_ok=True)
+    (folder / OWNER).write_text(str(profile.resolve()), encoding="utf-8")
     (folder / ".dvc/config.local").write_text(LOCAL_CONFIG.format(cache=ROOT / ".dvc/cache"), encoding="utf-8")
     link_input(folder, str(config.load("cohort.path", root=folder).cohort.path))
     return folder
@@ -52,19 +76,27 @@ def collect(folder: Path, name: str) -> None:
     print(f"Results: results/{name}/; in build/profiles/{name}/: notebooks in reports/nb/, networks in runs/")
 
 
+def run(command: list[str], folder: Path) -> int:
+    """Run a command there and return its exit status; signals are passed on to it once, its end is awaited."""
+    child = subprocess.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, process_group=0)
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
+            signal.signal(number, lambda number, _: child.send_signal(number))
+    return child.wait()
+
+
 def main() -> None:
     """Run the profile named on the command line; further arguments go to pipeline.jobs."""
     profile = Path(sys.argv[1])
     try:
-        config.read_yaml(profile)
+        check(profile)
         folder = prepare(profile)
     except config.UserError as error:
         sys.exit(f"UserError: {error}")
-    environment = os.environ | {"PYTHONPATH": str(folder)}
-    done = subprocess.run([sys.executable, "-m", "pipeline.jobs", *sys.argv[2:]], cwd=folder, env=environment)
-    if done.returncode:
-        print(f"Relative paths above are meant from {folder.relative_to(ROOT)}/.", file=sys.stderr)
-        sys.exit(done.returncode)
+    if status := run([sys.executable, "-m", "pipeline.jobs", *sys.argv[2:]], folder):
+        said = f"Above, params.yaml is a copy of {profile}, and paths are meant from {folder.relative_to(ROOT)}/."
+        print(said, file=sys.stderr)
+        sys.exit(status)
     collect(folder, profile.stem)
 
 
