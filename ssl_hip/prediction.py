@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--image", required=True, help="CT in Hounsfield units: NIfTI, NRRD, MHA, DICOM folder or folder#SERIES_UID"
     )
     parser.add_argument("--out", required=True, help="folder for the mask and the uncertainty map")
-    parser.add_argument("--run", required=True, help="folder of a finished run, e.g. runs/embedding_matching-150-0")
+    parser.add_argument("--run", required=True, help="folder of a finished run, e.g. runs/embedding_matching-50-0")
     options = parser.parse_args(arguments)
     try:
         for path in predict(options.image, options.out, options.run):

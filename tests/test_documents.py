@@ -6,6 +6,8 @@ import re
 import pytest
 from scratch import ROOT
 
+from ssl_hip import config
+
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 STOPS = (ROOT / "docs/when_it_stops.md").read_text(encoding="utf-8")
 LIBRARIES = ("duplicate key", "found character '\\t' that cannot start any token")  # what ruamel.yaml says
@@ -42,3 +44,18 @@ def test_links_lead_somewhere(document):
 def test_messages_are_those_of_the_code(message):
     parts = filter(None, map(str.strip, message.split("…")))
     assert [part for part in parts if part not in TEXTS and part not in LIBRARIES] == []
+
+
+EXAMPLES = ["README.md", "Makefile", "notebooks/predict.ipynb", "ssl_hip/prediction.py"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_runs_and_scans_of_examples_are_the_default_profiles(name):
+    params, text = config.load("train", "cohort.subjects"), (ROOT / name).read_text(encoding="utf-8")
+    train = params.train
+    trained = {f"{m}-{n}-{draw}" for m in train.methods for n in train.labelled_patches for draw in train.draws}
+    trained |= {f"ceiling-all-{draw}" for draw in train.ceiling_draws}
+    runs = set(re.findall(r"(?<!/)\bruns/(\w+-\w+-\d+)", text))
+    assert runs and runs <= trained
+    scans = re.findall(r"data/cohort/images/p(\d+)\.nii", text)
+    assert all(int(scan) < sum(vars(params.cohort.subjects).values()) for scan in scans)
