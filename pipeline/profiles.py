@@ -31,7 +31,7 @@ def check(profile: Path) -> None:
     if profile.stem in OURS:
         raise config.UserError(f"{profile}: results/{profile.stem}/ holds other results; copy the file to another name")
     owner = ROOT / "build/profiles" / profile.stem / OWNER
-    if owner.is_file() and (other := owner.read_text(encoding="utf-8")) != str(profile.resolve()):
+    if owner.is_file() and (other := owner.read_text(encoding="utf-8")) != os.path.relpath(profile, ROOT):
         raise config.UserError(
             f"{profile}: build/profiles/{profile.stem}/ and results/{profile.stem}/ are those of {other}; "
             f"give one of the two files another name, or delete build/profiles/{profile.stem}/"
@@ -49,7 +49,7 @@ def prepare(profile: Path) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     shutil.copy2(profile, folder / "params.yaml")
     (folder / OWNER).parent.mkdir(exist_ok=True)
-    (folder / OWNER).write_text(str(profile.resolve()), encoding="utf-8")
+    (folder / OWNER).write_text(os.path.relpath(profile, ROOT), encoding="utf-8")
     (folder / ".dvc/config.local").write_text(LOCAL_CONFIG.format(cache=ROOT / ".dvc/cache"), encoding="utf-8")
     link_input(folder, str(config.load("cohort.path", root=folder).cohort.path))
     return folder

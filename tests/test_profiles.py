@@ -52,7 +52,7 @@ def test_only_a_profile_of_its_own_is_run(root):
 def test_two_profiles_of_one_name_do_not_share_results(root):
     profiles.prepare(root / "params/a.yaml")
     profiles.check(root / "params/a.yaml")
-    with pytest.raises(UserError, match=f"are those of {root}/params/a.yaml"):
+    with pytest.raises(UserError, match="are those of params/a.yaml"):
         profiles.check(root / "a.yaml")
 
 
