@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scratch
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -318,6 +319,7 @@ def test_a_view_is_kept_and_a_state_comes_back(opened, project):
     first = control(page, "slider", "z").locator(".widget-readout").inner_text() == "0"
     press(page, "z", "End" if first else "Home")()
     page.wait_for_function(f"before => ({SLICES})() !== before", arg=shown)
+    expect(state).not_to_have_value(before)  # the kernel writes it after the slices, over what is typed till then
     state.fill(before)
     button(page, "restore")()
     page.wait_for_function(f"before => ({SLICES})() === before", arg=shown)
