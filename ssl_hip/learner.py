@@ -30,7 +30,7 @@ def seeds(seed: int) -> dict[str, int]:
 
 @contextmanager
 def without_denormals() -> Iterator[None]:
-    """Let a CPU take numbers nearer to 0 than 1.2e-38 for 0, as GPUs do.
+    """Let a CPU take numbers nearer to 0 than 1.2e-38 for 0.
 
     A patch that is learnt has gradients full of them, and processors calculate with them many times as slowly
     (`python -m benchmarks.denormals`).
