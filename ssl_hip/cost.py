@@ -110,22 +110,26 @@ def random_batch(size: int, edge: int, unlabelled: bool, device: torch.device) -
 
 
 def grid(train, ablations) -> Counter[str]:
-    """Return how many trainings of each method and variant a profile has; train, ablations: of params.yaml."""
+    """Return how many trainings of each method, variant and ceiling a profile has; train, ablations: of params.yaml."""
     runs = Counter({method: len(train.labelled_patches) * len(train.draws) for method in train.methods})
-    runs["supervised"] += len(train.ceiling_draws)
-    return runs + Counter(
+    runs["ceiling"] = len(train.ceiling_draws)
+    return +runs + Counter(
         {variant: len(ablations.labelled_patches) * len(ablations.draws) for variant in ablations.variants}
     )
 
 
 def named(stages: list[str]) -> Counter[str]:
-    """Return how many trainings of each method and variant these DVC stages are, e.g. train@uamt-50-0, ceiling@0."""
+    """Return how many trainings of each name these DVC stages are, e.g. train@uamt-50-0, ceiling@0."""
     kinds = [stage.partition("@") for stage in stages]
-    return Counter("supervised" if kind == "ceiling" else run.rsplit("-", 2)[0] for kind, _, run in kinds)
+    return Counter(kind if kind == "ceiling" else run.rsplit("-", 2)[0] for kind, _, run in kinds)
 
 
 def settings_of(name: str, params) -> tuple[str, SimpleNamespace]:
-    """Return the method and the parameters of a run by the name of its method or variant."""
+    """Return the method and the parameters of a run by its name: a method's, a variant's or `ceiling`."""
+    if name == "ceiling":
+        epochs = params.train.ceiling_factor * params.optimization.epochs
+        longer = SimpleNamespace(**vars(params.optimization) | {"epochs": epochs})
+        return "supervised", SimpleNamespace(**vars(params) | {"optimization": longer})
     if name not in vars(params.variants):
         return name, params
     base, changes = params.methods.embedding_matching, getattr(params.variants, name)
@@ -138,9 +142,10 @@ def main(path: str, stages: list[str]) -> None:
     params = config.namespace(config.read_yaml(Path(path)))
     torch.set_num_threads(params.train.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    steps, seconds = iterations(params.optimization, params.patches.count.train), 0.0
+    seconds = 0.0
     for name, number in (named(stages) if stages else grid(params.train, params.ablations)).items():
         method, settings = settings_of(name, params)
+        steps = iterations(settings.optimization, params.patches.count.train)
         cost = estimate(method, settings, params.patches.edge, steps, device)
         seconds += number * cost.seconds * steps
         print(f"{name}, {number} times {cost}", flush=True)

@@ -163,6 +163,7 @@ class Train(Section):
     labelled_patches: Annotated[list[Count], Field(min_length=1), AfterValidator(distinct)]
     draws: Annotated[Draws, Field(min_length=1)]
     ceiling_draws: Draws
+    ceiling_factor: Positive
     base_seed: Whole
     threads: Count
 

@@ -43,14 +43,15 @@ def test_an_estimate_is_told_in_hours_or_minutes():
 def test_a_profile_is_priced_without_data(capsys):
     cost.main(str(ROOT / "params" / "smoke.yaml"), [])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 10 and lines[0].startswith("supervised, 2 times 16 steps") and "together about" in lines[-1]
-    assert lines[7].startswith("ua, 1 times") and lines[8].startswith("euclidean_max, 1 times")
+    assert len(lines) == 11 and lines[0].startswith("supervised, 1 times 16 steps") and "together about" in lines[-1]
+    assert lines[7].startswith("ceiling, 1 times 48 steps") and lines[8].startswith("ua, 1 times 16")
+    assert lines[9].startswith("euclidean_max, 1 times")
 
 
 def test_stages_are_counted_by_method():
     trainings = ["train@embedding_matching-50-0", "train@embedding_matching-150-1"]
     found = cost.named([*trainings, "ablation@ua_nn-50-0", "ceiling@0"])
-    assert found == {"embedding_matching": 2, "ua_nn": 1, "supervised": 1}
+    assert found == {"embedding_matching": 2, "ua_nn": 1, "ceiling": 1}
 
 
 def test_a_variant_is_priced_with_its_own_parameters():

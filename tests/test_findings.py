@@ -17,7 +17,8 @@ SCORES = ["draws", "iou_mean", "iou_sd", "hd95_mean_mm", "hd95_sd_mm"]
 def table1(*rows, subset="50"):
     """Rows of (method, IoU, HD95, sd of HD95); the IoU's spread is a hundredth of it."""
     made = [(name, subset, 2, iou, sd / 100, hd95, sd) for name, iou, hd95, sd in rows]
-    return pd.DataFrame(made, columns=["method", "labelled_patches", *SCORES])
+    table = pd.DataFrame(made, columns=["method", "labelled_patches", *SCORES])
+    return table.assign(iterations=1000)
 
 
 def compared(p, *rivals, subset="50"):
@@ -76,6 +77,13 @@ def test_more_labels_are_judged_by_the_spread():
     assert f"from 50 to 150 {NO_DIFFERENCE}" in findings.trend(table, "supervised", "hd95_mm")
     assert "nothing to compare" in findings.trend(few, "supervised", "iou")
     assert "to all" not in findings.trend(table, BASE, "iou")
+
+
+def test_trainings_of_different_length_are_told():
+    few, every = table1(("supervised", 0.5, 9.0, 0.1)), table1(("ceiling", 0.8, 8.0, math.nan), subset="all")
+    told = "not all trained as long: 1,000 to 3,000 iterations"
+    assert told in findings.trend(pd.concat([few, every.assign(iterations=3000)]), "supervised", "iou")
+    assert "trained as long" not in findings.trend(pd.concat([few, every]), "supervised", "iou")
 
 
 def test_the_threshold_is_beaten_after_correction_only():

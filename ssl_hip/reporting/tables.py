@@ -79,8 +79,11 @@ def reported(runs: Runs) -> pd.DataFrame:
 
 
 def listed(runs: Runs) -> pd.DataFrame:
-    """Return a row a run, scored or not: RUN columns and collapsed (bool); `supervised` also as supervised_ema."""
-    status = runs.info[RUN].assign(collapsed=runs.info.status == "collapsed")
+    """Return a row a run, scored or not; `supervised` also as supervised_ema.
+
+    Columns: those of RUN, iterations (done), collapsed (bool).
+    """
+    status = runs.info[[*RUN, "iterations"]].assign(collapsed=runs.info.status == "collapsed")
     return in_order(pd.concat([status, status[status.method == "supervised"].assign(method="supervised_ema")]), runs)
 
 
@@ -104,8 +107,8 @@ def per_draw(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def by_run(runs: Runs, base_seed: int) -> pd.DataFrame:
     """Return a row a run, what the spreads of the other tables are made of.
 
-    Columns: method, labelled_patches, draw, seed, collapsed, patches, those of metrics.SCORES: means over patches,
-    empty where no patch has a label. base_seed: of section train of params.yaml.
+    Columns: method, labelled_patches, draw, seed, iterations, collapsed, patches, those of metrics.SCORES: means over
+    patches, empty where no patch has a label. base_seed: of section train of params.yaml.
     """
     scores = per_draw(reported(runs), RUN).drop(columns="median")
     scores = scores.rename(columns={"hd95": "hd95_mm", "pooled": "hd95_pooled_mm"})
@@ -135,13 +138,13 @@ def whole(numbers: pd.Series) -> pd.Series:
 
 
 def summary(runs: Runs) -> pd.DataFrame:
-    """Return a row a method and labelled subset: columns as of `over_draws`, and collapsed (draws).
+    """Return a row a method and labelled subset: columns as of `over_draws`, iterations (most), and collapsed (draws).
 
     Scores are empty where no test or validation patch has a label.
     """
     draws = listed(runs).set_index(RUN).join(per_draw(reported(runs), RUN))
-    collapsed = draws.groupby(ROW, sort=False).collapsed.sum()
-    return over_draws(draws, ROW).join(collapsed, on=ROW)
+    course = draws.groupby(ROW, sort=False).agg(iterations=("iterations", "max"), collapsed=("collapsed", "sum"))
+    return over_draws(draws, ROW).join(course, on=ROW)
 
 
 def mark_best(table: pd.DataFrame) -> pd.DataFrame:
