@@ -114,9 +114,9 @@ def trend(table1: pd.DataFrame, method: str, metric: str) -> str:
         verdict = judge(many, few, metric, 0, 1)  # different labelled subsets: the spread decides, no test is made
         verdict += "" if verdict == NO_DIFFERENCE else " by more than the draws spread"
         steps.append(f"from {few['labelled_patches']} to {many['labelled_patches']} {verdict}")
-    if len(lengths := sorted({int(row["iterations"]) for row in rows})) > 1:
-        steps.append(f"not all trained as long: {lengths[0]:,} to {lengths[-1]:,} iterations")
-    return f"{method}, {NAME[metric]}: {values} labelled patches; {', '.join(steps) or 'nothing to compare with'}."
+    lengths = sorted({int(row["iterations"]) for row in rows})
+    longer = f"; not all trained as long: {lengths[0]:,} to {lengths[-1]:,} iterations" if len(lengths) > 1 else ""
+    return f"{method}, {NAME[metric]}: {values} labelled patches; {', '.join(steps) or 'nothing to compare with'}{longer}."
 
 
 def above_threshold(table1: pd.DataFrame, threshold: pd.DataFrame, metric: str, alpha: float) -> str:
