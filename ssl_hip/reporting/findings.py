@@ -116,7 +116,8 @@ def trend(table1: pd.DataFrame, method: str, metric: str) -> str:
         steps.append(f"from {few['labelled_patches']} to {many['labelled_patches']} {verdict}")
     lengths = sorted({int(row["iterations"]) for row in rows})
     longer = f"; not all trained as long: {lengths[0]:,} to {lengths[-1]:,} iterations" if len(lengths) > 1 else ""
-    return f"{method}, {NAME[metric]}: {values} labelled patches; {', '.join(steps) or 'nothing to compare with'}{longer}."
+    steps = ", ".join(steps) or "nothing to compare with"
+    return f"{method}, {NAME[metric]}: {values} labelled patches; {steps}{longer}."
 
 
 def above_threshold(table1: pd.DataFrame, threshold: pd.DataFrame, metric: str, alpha: float) -> str:
