@@ -82,6 +82,15 @@ def draws_exist(draws: list[int], ceiling: list[int], number: int, root: Path) -
                 yield key, f"names draw {draw}, may go up to {number - 1}; or raise patches.draws"
 
 
+def something_is_trained(epochs: float, batch: int, count: int, factor: float, root: Path) -> Problems:
+    """Every training has an iteration at least: epochs * ceil(training patches / batch_size), rounded."""
+    steps = epochs * -(-count // batch)
+    if round(steps) < 1:
+        yield "optimization.epochs", f"is {epochs:g}, which makes no iteration of {count} training patches; raise it"
+    elif round(factor * steps) < 1:
+        yield "train.ceiling_factor", f"is {factor:g}, which leaves no iteration of {round(steps)}; raise it"
+
+
 def subsets_nest(subsets: dict[int, int], count: int, root: Path) -> Problems:
     """A larger subset contains the smaller one, and every scan of a subset gives at least one patch."""
     before = 0
@@ -200,6 +209,10 @@ RULES = (  # keys whose values a rule takes; it is asked only where nothing else
     (("ablations", "variants", "train"), ablations_have_a_base),
     (("train.labelled_patches", "patches.subsets"), subsets_are_known),
     (("train.draws", "train.ceiling_draws", "patches.draws"), draws_exist),
+    (
+        ("optimization.epochs", "optimization.batch_size", "patches.count.train", "train.ceiling_factor"),
+        something_is_trained,
+    ),
     (("patches.subsets", "patches.count.train"), subsets_nest),
     (("train.methods", "train.labelled_patches", "patches.count.train"), something_is_unlabelled),
     (("cohort.source", "cohort.subjects", "patches.count", "patches.subsets"), scans_suffice),
