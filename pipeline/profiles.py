@@ -1,7 +1,9 @@
 """Run another profile beside the default one: `python -m pipeline.profiles params/paper.yaml --jobs 2`.
 
 The repository's files are copied to build/profiles/NAME, with the profile as params.yaml; DVC's cache is shared, so
-that stages which both profiles have in common are computed once. Small results are copied back to results/NAME/.
+that trainings, patches and shape models which both profiles have in common are computed once. Stages that write to
+results/ run again: DVC remembers no run of a stage with an output outside its cache. Small results are copied back to
+results/NAME/.
 """
 
 import os
@@ -73,7 +75,8 @@ def collect(folder: Path, name: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted((folder / "results").glob("*.*")):
         shutil.copy(path, target)
-    print(f"Results: results/{name}/; in build/profiles/{name}/: notebooks in reports/nb/, networks in runs/")
+    print(f"Results: results/{name}/; in build/profiles/{name}/: reports/report.html, pictures in results/figures/,")
+    print("  executed notebooks in reports/nb/, networks in runs/")
 
 
 def run(command: list[str], folder: Path) -> int:

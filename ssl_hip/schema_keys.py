@@ -49,18 +49,29 @@ def structures(values: list) -> list:
     return values
 
 
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
+def kept_modes(value: int | str) -> int | str:
+    """Refuse what is neither a rule for the number of modes nor a number of them."""
+    if value not in ("explained_variance", "leave_one_out") and not (type(value) is int and 1 <= value <= 1000):
+        raise ValueError("must be 'explained_variance', 'leave_one_out' or a whole number from 1 to 1000")
+    return value
+
+
+# Upper bounds are far above any use: what lies beyond is a slip of the finger that would be noticed after hours.
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Whole = Annotated[int, Field(ge=0, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, le=10_000)]
+Weight = Annotated[float, Field(ge=0, le=10_000)]
+Millimetre = Annotated[float, Field(gt=0, le=100)]
+HU = Annotated[float, Field(ge=-100_000, le=100_000)]
 Pair = Field(min_length=2, max_length=2)
 Draws = Annotated[list[Whole], AfterValidator(distinct)]
 Name = Annotated[str, AfterValidator(plain)]
 Shares = Annotated[list[Share], Pair, AfterValidator(ordered)]
-Window = Annotated[list[float], Pair, AfterValidator(apart)]  # HU
-Millimetres = Annotated[list[Positive], Pair, AfterValidator(ordered)]
+Window = Annotated[list[HU], Pair, AfterValidator(apart)]
+Millimetres = Annotated[list[Millimetre], Pair, AfterValidator(ordered)]
 
 
 class Section(BaseModel):
@@ -97,7 +108,7 @@ class Cohort(Section):
     split: Literal["counts", "auto", "all"]
     on_error: Literal["stop", "skip"]
     subjects: Splits
-    seed: Whole
+    seed: Seed
     phantom: Phantom
 
 
@@ -112,13 +123,13 @@ class ShapeModel(Section):
     """Statistical shape model and surface deviation score."""
 
     parts: dict[str, Sides]
-    grid_mm: Positive
-    modes: Literal["explained_variance", "leave_one_out"] | Count
+    grid_mm: Millimetre
+    modes: Annotated[Any, AfterValidator(kept_modes)]
     explained_variance: Annotated[float, Field(gt=0, le=1)]
-    folds: Annotated[int, Field(ge=2)]
+    folds: Annotated[int, Field(ge=2, le=100)]
     min_surface_cm2: Weight
     groups_mm: Annotated[list[Positive], Field(min_length=1), AfterValidator(rising)]
-    seed: Whole
+    seed: Seed
 
 
 class TrainingPlaces(Section):
@@ -131,12 +142,12 @@ class TrainingPlaces(Section):
 class Patches(Section):
     """How scans are cut, and the labelled subsets."""
 
-    spacing_mm: Positive
-    edge: Annotated[int, Field(ge=8)]
+    spacing_mm: Millimetre
+    edge: Annotated[int, Field(ge=8, le=512)]
     count: Splits
     test_candidates: Count
-    joint_gap_mm: Positive
-    metal_hu: Annotated[float, Field(gt=0)]
+    joint_gap_mm: Millimetre
+    metal_hu: Annotated[float, Field(gt=0, le=100_000)]
     metal_mm: Weight
     clip_hu: Window
     body_hu: Annotated[float, Field(ge=-1024, le=3000)]
@@ -144,13 +155,13 @@ class Patches(Section):
     min_foreground: BelowOne
     subsets: Annotated[dict[Count, Count], Field(min_length=1)]
     draws: Count
-    seed: Whole
+    seed: Seed
 
 
 class Model(Section):
     """The network."""
 
-    width: Count
+    width: Annotated[int, Field(ge=1, le=1024)]
     levels: Annotated[int, Field(ge=1, le=7)]
     norm: Literal["group", "batch", "instance", "none"]
     dropout: BelowOne
@@ -164,8 +175,8 @@ class Train(Section):
     draws: Annotated[Draws, Field(min_length=1)]
     ceiling_draws: Draws
     ceiling_factor: Positive
-    base_seed: Whole
-    threads: Count
+    base_seed: Seed
+    threads: Annotated[int, Field(ge=1, le=1024)]
 
 
 class Collapse(Section):
@@ -253,7 +264,7 @@ class EmbeddingMatching(Section):
     target: Literal["single_pass", "mean"]
     references: Count
     runs: Count
-    band_mm: Positive
+    band_mm: Millimetre
     kernel: Literal["cosine", "euclidean"]
     reduce: Literal["mean", "max"]
     embeddings: Literal["after_relu", "before_relu"]

@@ -12,6 +12,7 @@ from ssl_hip.config import ROOT, read_yaml
 
 PROFILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
 METHODS = "cct, dtc, embedding_matching, mean_teacher, mtc, supervised, uamt"
+MODES = "must be 'explained_variance', 'leave_one_out' or a whole number from 1 to 1000"
 DELETED = type("Deleted", (), {"__repr__": lambda _: "DELETED"})()  # the same name in every process: xdist compares
 
 BAD = [  # key, value, what the one line says after the key
@@ -55,6 +56,15 @@ BAD = [  # key, value, what the one line says after the key
     ("optimization.epochs", 1e-9, "is 1e-09, which makes no iteration of 960 training patches; raise it"),
     ("train.ceiling_factor", 1e-9, "is 1e-09, which leaves no iteration of 1200; raise it"),
     ("train.ceiling_factor", -1, "is -1, must be greater than 0"),
+    ("train.ceiling_factor", 1e308, "is 1e+308, must be less than or equal to 10000"),
+    ("optimization.epochs", 1e308, "is 1e+308, must be less than or equal to 10000"),
+    ("patches.edge", 10**9, "is 1000000000, must be less than or equal to 512"),
+    ("patches.spacing_mm", 1e9, "is 1000000000.0, must be less than or equal to 100"),
+    ("patches.count.train", 10**24, "is 1000000000000000000000000, must be less than or equal to 1000000"),
+    ("train.base_seed", 2**32, "is 4294967296, must be less than 4294967296"),
+    ("shape_model.modes", "best", f"is 'best', {MODES}"),
+    ("shape_model.modes", 0, f"is 0, {MODES}"),
+    ("shape_model.modes", True, f"is True, {MODES}"),
     ("optimization.ema_warmup", "no", "is 'no', must be true or false"),
     ("methods.uamt.threshold", [1.0, 0.75], "is [1.0, 0.75], must go from the smaller to the larger number"),
     ("methods.embedding_matching.references", 0, "is 0, must be greater than or equal to 1"),
